@@ -1,0 +1,1 @@
+//! An immutable view of a Kafka cluster, and the rules by which metadata changes it.

@@ -1,0 +1,1 @@
+//! Pipelined connections to Kafka brokers, and the pool that owns them.

@@ -1,0 +1,1 @@
+//! Group membership, offsets and transactions as state machines without I/O.

@@ -1,0 +1,1 @@
+//! A Kafka cluster inside your process.

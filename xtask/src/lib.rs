@@ -1,0 +1,1 @@
+//! Control of real Kafka brokers, for `cargo xtask kafka` and for the tests.
