@@ -1,6 +1,7 @@
 //! `cargo xtask`: the workspace's own commands.
 
 mod brokers;
+mod codegen;
 mod flags;
 
 use std::env;
@@ -12,6 +13,8 @@ use flags::Flags;
 
 const HELP: &str = "cargo xtask <command>
 
+  codegen [--check]
+           write the codec's messages from Kafka's schemas, or see whether they are up to date
   kafka up [--version V] [--nodes N] [--set k=v]… [--name NAME]
            start real brokers that run on, and print their addresses
   kafka down [--version V] [--name NAME]
@@ -37,6 +40,7 @@ fn run() -> Result<()> {
         return Ok(());
     }
     match flags.word().as_deref() {
+        Some("codegen") => codegen::command(flags),
         Some("kafka") => brokers::run(flags),
         Some("help") | None => {
             print!("{HELP}");

@@ -1,0 +1,192 @@
+//! Whole frames: length, header, message.
+//!
+//! Both directions: a client encodes requests and decodes responses, a server the other way round. Encoding yields
+//! the four length bytes too, decoding takes what comes after them.
+//!
+//! A flexible version of an API has request header v2 and response header v1, an older one v1 and v0. The ApiVersions
+//! response alone always has header v0, so that a client can read it before it knows anything about the broker (KIP-511).
+
+use bytes::Bytes;
+
+use crate::{
+    ApiKey, DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind, ErrorCode, Message,
+    Request, Response,
+    message::{decode_rest, encode_into},
+    messages::{
+        api_versions::{ApiVersionsRequest, ApiVersionsResponse},
+        request_header::RequestHeader,
+        response_header::ResponseHeader,
+    },
+    wire::{self, EncodeResultExt as _, Encoder, Input, ParsedExt as _, Segments},
+};
+
+const LENGTH_BYTES: usize = 4;
+
+/// A request's frame, its length included.
+///
+/// # Errors
+/// When a value cannot be expressed in `version`.
+pub fn encode_request<R: Request>(
+    correlation_id: i32,
+    client_id: Option<&str>,
+    request: &R,
+    version: i16,
+) -> Result<Segments, EncodeError> {
+    let mut out = Encoder::new();
+    out.int32(0);
+    // RequestHeader by hand: the struct would want an owned client id for every request.
+    out.int16(R::KEY as i16);
+    out.int16(version);
+    out.int32(correlation_id);
+    out.nullable_string(client_id, false)
+        .field("client_id")
+        .map_err(|error| error.in_message(RequestHeader::NAME))?;
+    if R::is_flexible(version) {
+        out.unsigned_varint(0);
+    }
+    encode_into(request, &mut out, version)?;
+    finish(out, R::NAME)
+}
+
+/// The correlation id and the message of a response's frame.
+///
+/// # Errors
+/// When the frame is not such a response.
+pub fn decode_response<R: Request>(
+    frame: &Bytes,
+    version: i16,
+) -> Result<(i32, R::Response), DecodeError> {
+    let (input, header) = response_header(frame, <R::Response as Response>::KEY, version)?;
+    Ok((header.correlation_id, decode_rest(input, version)?))
+}
+
+/// Like [`decode_response`] for ApiVersions, whose answer may have another version than the request: a broker that
+/// does not know the request's version answers `UNSUPPORTED_VERSION` in version 0 (KIP-511).
+///
+/// # Errors
+/// When the frame is an ApiVersions response neither of `version` nor of version 0.
+pub fn decode_api_versions_response(
+    frame: &Bytes,
+    version: i16,
+) -> Result<(i32, ApiVersionsResponse), DecodeError> {
+    let error = match decode_response::<ApiVersionsRequest>(frame, version) {
+        Ok((id, response)) => return Ok((id, response)),
+        Err(error) => error,
+    };
+    match decode_response::<ApiVersionsRequest>(frame, 0) {
+        Ok((id, response)) if response.error_code == ErrorCode::UnsupportedVersion.code() => {
+            Ok((id, response))
+        }
+        _ => Err(error),
+    }
+}
+
+/// The correlation id of a response's frame; it comes first in every version of the header.
+///
+/// # Errors
+/// When the frame is shorter than four bytes.
+pub fn response_correlation_id(frame: &Bytes) -> Result<i32, DecodeError> {
+    wire::int32(Input::new(frame))
+        .field("correlation_id")
+        .map(|(_, id)| id)
+        .map_err(|error| wire::decode_error(ResponseHeader::NAME, error))
+}
+
+/// The header of a request's frame, and the bytes of its message.
+///
+/// # Errors
+/// When the header is malformed, or of an API that this crate does not know: its header's layout is then unknown too.
+pub fn decode_request_header(frame: &Bytes) -> Result<(RequestHeader, Bytes), DecodeError> {
+    let fail = |error| wire::decode_error(RequestHeader::NAME, error);
+    let input = Input::new(frame);
+    let (rest, key) = wire::int16(input).field("request_api_key").map_err(fail)?;
+    let (_, version) = wire::int16(rest)
+        .field("request_api_version")
+        .map_err(fail)?;
+    let key = ApiKey::from_i16(key).ok_or(DecodeError {
+        message: RequestHeader::NAME,
+        field: "request_api_key",
+        offset: 0,
+        kind: DecodeErrorKind::UnsupportedApi { key },
+    })?;
+    let header_version = if key.is_flexible(version) { 2 } else { 1 };
+    let (rest, header) = RequestHeader::decode(input, header_version).map_err(fail)?;
+    Ok((header, rest.to_bytes()))
+}
+
+/// A response's frame, its length included.
+///
+/// # Errors
+/// When a value cannot be expressed in `version`.
+pub fn encode_response<R: Response>(
+    correlation_id: i32,
+    response: &R,
+    version: i16,
+) -> Result<Segments, EncodeError> {
+    let mut out = Encoder::new();
+    out.int32(0);
+    let header = ResponseHeader {
+        correlation_id,
+        ..Default::default()
+    };
+    encode_into(&header, &mut out, response_header_version(R::KEY, version))?;
+    encode_into(response, &mut out, version)?;
+    finish(out, R::NAME)
+}
+
+fn response_header(
+    frame: &Bytes,
+    key: ApiKey,
+    version: i16,
+) -> Result<(Input<'_>, ResponseHeader), DecodeError> {
+    ResponseHeader::decode(Input::new(frame), response_header_version(key, version))
+        .map_err(|error| wire::decode_error(ResponseHeader::NAME, error))
+}
+
+fn response_header_version(key: ApiKey, version: i16) -> i16 {
+    i16::from(key != ApiKey::ApiVersions && key.is_flexible(version))
+}
+
+fn finish(mut out: Encoder, message: &'static str) -> Result<Segments, EncodeError> {
+    let length = out.len() - LENGTH_BYTES;
+    let prefix = i32::try_from(length).map_err(|_| EncodeError {
+        message,
+        field: "",
+        kind: EncodeErrorKind::TooLong { length },
+    })?;
+    out.patch(0, &prefix.to_be_bytes());
+    Ok(out.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+
+    #[test]
+    fn request_and_header_round_trip() {
+        let topics = vec![MetadataRequestTopic {
+            name: Some("t".into()),
+            ..Default::default()
+        }];
+        let request = MetadataRequest {
+            topics: Some(topics),
+            ..Default::default()
+        };
+        for version in [1, 4, 9, 12] {
+            let frame = encode_request(7, Some("me"), &request, version)
+                .unwrap()
+                .to_bytes();
+            assert_eq!(frame[..4], (frame.len() as i32 - 4).to_be_bytes());
+            let (header, body) = decode_request_header(&frame.slice(4..)).unwrap();
+            assert_eq!(
+                (header.correlation_id, header.client_id.as_deref()),
+                (7, Some("me"))
+            );
+            assert_eq!(
+                crate::decode_message::<MetadataRequest>(&body, version),
+                Ok(request.clone())
+            );
+        }
+    }
+}

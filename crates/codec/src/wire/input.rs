@@ -1,0 +1,118 @@
+use std::{fmt, iter};
+
+use bytes::Bytes;
+use nom::Needed;
+
+/// What is still to be parsed of a frame.
+///
+/// A copy costs four words. It knows its place in the frame, for error reports, and hands out parts as [`Bytes`] that
+/// share the frame's memory.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    rest: &'a [u8],
+    offset: usize,
+    frame: &'a Bytes,
+}
+
+impl<'a> Input<'a> {
+    /// All of `frame`.
+    #[must_use]
+    pub fn new(frame: &'a Bytes) -> Self {
+        Self {
+            rest: frame,
+            offset: 0,
+            frame,
+        }
+    }
+
+    /// The bytes that remain.
+    #[must_use]
+    pub fn as_slice(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// How many bytes remain.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Whether nothing remains.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// How many bytes of the frame come before this.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// The bytes that remain, without copying them.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        self.frame.slice(self.offset..self.offset + self.rest.len())
+    }
+
+    /// The first `count` bytes and the rest, or `None` when there are fewer.
+    #[must_use]
+    pub fn split(self, count: usize) -> Option<(Self, Self)> {
+        let (head, rest) = self.rest.split_at_checked(count)?;
+        let tail = Self {
+            rest,
+            offset: self.offset + count,
+            frame: self.frame,
+        };
+        Some((Self { rest: head, ..self }, tail))
+    }
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Input({} bytes at {})", self.len(), self.offset)
+    }
+}
+
+/// `take` and its kin stop at the end where nom's contract would let them panic.
+impl<'a> nom::Input for Input<'a> {
+    type Item = u8;
+    type Iter = iter::Copied<std::slice::Iter<'a, u8>>;
+    type IterIndices = iter::Enumerate<Self::Iter>;
+
+    fn input_len(&self) -> usize {
+        self.len()
+    }
+
+    fn take(&self, index: usize) -> Self {
+        self.take_split(index).1
+    }
+
+    fn take_from(&self, index: usize) -> Self {
+        self.take_split(index).0
+    }
+
+    fn take_split(&self, index: usize) -> (Self, Self) {
+        let (head, tail) = self.split(index.min(self.len())).unwrap_or((*self, *self));
+        (tail, head)
+    }
+
+    fn position<P: Fn(u8) -> bool>(&self, predicate: P) -> Option<usize> {
+        self.rest.iter().position(|&byte| predicate(byte))
+    }
+
+    fn iter_elements(&self) -> Self::Iter {
+        self.rest.iter().copied()
+    }
+
+    fn iter_indices(&self) -> Self::IterIndices {
+        self.iter_elements().enumerate()
+    }
+
+    fn slice_index(&self, count: usize) -> Result<usize, Needed> {
+        match count.checked_sub(self.len()) {
+            None | Some(0) => Ok(count),
+            Some(missing) => Err(Needed::new(missing)),
+        }
+    }
+}

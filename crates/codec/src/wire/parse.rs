@@ -1,0 +1,415 @@
+use bytes::Bytes;
+use nom::{
+    error::{ContextError, ErrorKind, ParseError},
+    number::complete as number,
+};
+
+use super::{Input, Records};
+use crate::{DecodeError, DecodeErrorKind, Uuid};
+
+/// A value and what comes after it.
+pub type Parsed<'a, T> = Result<(Input<'a>, T), nom::Err<WireError>>;
+
+/// Where and why parsing stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireError {
+    /// Where the value starts that could not be read, counted from the start of the frame.
+    pub offset: usize,
+    /// The innermost field, empty when none has been named yet.
+    pub field: &'static str,
+    /// What is wrong.
+    pub kind: DecodeErrorKind,
+}
+
+impl ParseError<Input<'_>> for WireError {
+    fn from_error_kind(input: Input<'_>, kind: ErrorKind) -> Self {
+        Self {
+            offset: input.offset(),
+            field: "",
+            kind: DecodeErrorKind::Malformed { kind },
+        }
+    }
+
+    fn append(_: Input<'_>, _: ErrorKind, other: Self) -> Self {
+        other
+    }
+}
+
+impl ContextError<Input<'_>> for WireError {
+    fn add_context(_: Input<'_>, field: &'static str, other: Self) -> Self {
+        other.in_field(field)
+    }
+}
+
+impl WireError {
+    fn in_field(self, field: &'static str) -> Self {
+        if self.field.is_empty() {
+            Self { field, ..self }
+        } else {
+            self
+        }
+    }
+}
+
+/// Names the field a parser's error belongs to.
+pub trait ParsedExt: Sized {
+    /// Names the field, unless an inner one has been named.
+    #[must_use]
+    fn field(self, name: &'static str) -> Self;
+}
+
+impl<T> ParsedExt for Parsed<'_, T> {
+    fn field(self, name: &'static str) -> Self {
+        self.map_err(|error| error.map(|error| error.in_field(name)))
+    }
+}
+
+/// The error that leaves this crate.
+pub(crate) fn decode_error(message: &'static str, error: nom::Err<WireError>) -> DecodeError {
+    match error {
+        nom::Err::Error(WireError {
+            offset,
+            field,
+            kind,
+        })
+        | nom::Err::Failure(WireError {
+            offset,
+            field,
+            kind,
+        }) => DecodeError {
+            message,
+            field,
+            offset,
+            kind,
+        },
+        // Only streaming parsers ask for more; there are none here.
+        nom::Err::Incomplete(_) => {
+            let kind = DecodeErrorKind::Malformed {
+                kind: ErrorKind::Complete,
+            };
+            DecodeError {
+                message,
+                field: "",
+                offset: 0,
+                kind,
+            }
+        }
+    }
+}
+
+pub(super) fn fail<T>(input: Input<'_>, kind: DecodeErrorKind) -> Parsed<'_, T> {
+    Err(nom::Err::Error(WireError {
+        offset: input.offset(),
+        field: "",
+        kind,
+    }))
+}
+
+fn truncated<T>(input: Input<'_>, needed: u64) -> Parsed<'_, T> {
+    fail(
+        input,
+        DecodeErrorKind::Truncated {
+            needed,
+            remaining: input.len(),
+        },
+    )
+}
+
+macro_rules! fixed {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $parser:path, $size:literal;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// When too few bytes remain.
+        pub fn $name(input: Input<'_>) -> Parsed<'_, $type> {
+            if input.len() < $size {
+                return truncated(input, $size);
+            }
+            $parser(input)
+        }
+    )*};
+}
+
+fixed! {
+    /// A signed byte.
+    int8: i8 = number::be_i8, 1;
+    /// Two bytes, big-endian, signed.
+    int16: i16 = number::be_i16, 2;
+    /// Four bytes, big-endian, signed.
+    int32: i32 = number::be_i32, 4;
+    /// Eight bytes, big-endian, signed.
+    int64: i64 = number::be_i64, 8;
+    /// Two bytes, big-endian, unsigned.
+    uint16: u16 = number::be_u16, 2;
+    /// Four bytes, big-endian, unsigned.
+    uint32: u32 = number::be_u32, 4;
+    /// Eight bytes, IEEE 754, big-endian.
+    float64: f64 = number::be_f64, 8;
+}
+
+/// One byte; anything but zero is true, as in Java.
+///
+/// # Errors
+/// When no byte remains.
+pub fn boolean(input: Input<'_>) -> Parsed<'_, bool> {
+    let (rest, byte) = int8(input)?;
+    Ok((rest, byte != 0))
+}
+
+/// Sixteen bytes.
+///
+/// # Errors
+/// When too few bytes remain.
+pub fn uuid(input: Input<'_>) -> Parsed<'_, Uuid> {
+    if input.len() < 16 {
+        return truncated(input, 16);
+    }
+    let (rest, bits) = number::be_u128(input)?;
+    Ok((rest, Uuid(bits.to_be_bytes())))
+}
+
+/// Seven bits a byte, lowest first, at most five bytes.
+///
+/// # Errors
+/// When the bytes end before the number does, or it does not fit 32 bits.
+pub fn unsigned_varint(input: Input<'_>) -> Parsed<'_, u32> {
+    let (rest, value) = base128(input, 5)?;
+    match u32::try_from(value) {
+        Ok(value) => Ok((rest, value)),
+        Err(_) => fail(input, DecodeErrorKind::OverlongVarint),
+    }
+}
+
+/// A zigzag-encoded 32-bit number.
+///
+/// # Errors
+/// As [`unsigned_varint`].
+pub fn varint(input: Input<'_>) -> Parsed<'_, i32> {
+    let (rest, value) = unsigned_varint(input)?;
+    Ok((rest, (value >> 1) as i32 ^ -((value & 1) as i32)))
+}
+
+/// A zigzag-encoded 64-bit number, at most ten bytes.
+///
+/// # Errors
+/// As [`unsigned_varint`], for 64 bits.
+pub fn varlong(input: Input<'_>) -> Parsed<'_, i64> {
+    let (rest, value) = base128(input, 10)?;
+    Ok((rest, (value >> 1) as i64 ^ -((value & 1) as i64)))
+}
+
+fn base128(input: Input<'_>, max_bytes: u32) -> Parsed<'_, u64> {
+    let mut value = 0u64;
+    let mut rest = input;
+    for index in 0..max_bytes {
+        let Some((byte, tail)) = rest.split(1) else {
+            return truncated(input, u64::from(index) + 1);
+        };
+        rest = tail;
+        let byte = byte.as_slice().first().copied().unwrap_or_default();
+        let bits = u64::from(byte & 0x7f);
+        // The tenth byte of 64 bits holds one bit.
+        if index == 9 && bits > 1 {
+            break;
+        }
+        value |= bits << (7 * index);
+        if byte & 0x80 == 0 {
+            return Ok((rest, value));
+        }
+    }
+    fail(input, DecodeErrorKind::OverlongVarint)
+}
+
+/// A length prefix; `None` is null.
+fn length(
+    input: Input<'_>,
+    flexible: bool,
+    fixed: fn(Input<'_>) -> Parsed<'_, i32>,
+) -> Parsed<'_, Option<u32>> {
+    if flexible {
+        let (rest, value) = unsigned_varint(input)?;
+        return Ok((rest, value.checked_sub(1)));
+    }
+    let (rest, value) = fixed(input)?;
+    match value {
+        -1 => Ok((rest, None)),
+        value => match u32::try_from(value) {
+            Ok(value) => Ok((rest, Some(value))),
+            Err(_) => fail(
+                input,
+                DecodeErrorKind::NegativeLength {
+                    length: value.into(),
+                },
+            ),
+        },
+    }
+}
+
+fn int16_length(input: Input<'_>) -> Parsed<'_, i32> {
+    let (rest, value) = int16(input)?;
+    Ok((rest, value.into()))
+}
+
+/// Splits the bytes that a length prefix announces off the input.
+fn delimited(
+    input: Input<'_>,
+    flexible: bool,
+    fixed: fn(Input<'_>) -> Parsed<'_, i32>,
+) -> Parsed<'_, Option<Input<'_>>> {
+    let (rest, length) = length(input, flexible, fixed)?;
+    let Some(length) = length else {
+        return Ok((rest, None));
+    };
+    match rest.split(length as usize) {
+        Some((content, tail)) => Ok((tail, Some(content))),
+        None => fail(
+            input,
+            DecodeErrorKind::Truncated {
+                needed: length.into(),
+                remaining: rest.len(),
+            },
+        ),
+    }
+}
+
+fn required<'a, T>(input: Input<'a>, (rest, value): (Input<'a>, Option<T>)) -> Parsed<'a, T> {
+    match value {
+        Some(value) => Ok((rest, value)),
+        None => fail(input, DecodeErrorKind::UnexpectedNull),
+    }
+}
+
+/// A string: its length in bytes (two bytes, or a varint when `flexible`), then UTF-8.
+///
+/// # Errors
+/// When it is null, cut off or not UTF-8.
+pub fn string(input: Input<'_>, flexible: bool) -> Parsed<'_, String> {
+    required(input, nullable_string(input, flexible)?)
+}
+
+/// A [`string`] or null.
+///
+/// # Errors
+/// When it is cut off or not UTF-8.
+pub fn nullable_string(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<String>> {
+    let (rest, content) = delimited(input, flexible, int16_length)?;
+    let Some(content) = content else {
+        return Ok((rest, None));
+    };
+    match str::from_utf8(content.as_slice()) {
+        Ok(text) => Ok((rest, Some(text.to_owned()))),
+        Err(_) => fail(input, DecodeErrorKind::InvalidUtf8),
+    }
+}
+
+/// Bytes after their length (four bytes, or a varint when `flexible`), sharing the frame's memory.
+///
+/// # Errors
+/// When they are null or cut off.
+pub fn bytes(input: Input<'_>, flexible: bool) -> Parsed<'_, Bytes> {
+    required(input, nullable_bytes(input, flexible)?)
+}
+
+/// [`bytes`] or null.
+///
+/// # Errors
+/// When they are cut off.
+pub fn nullable_bytes(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<Bytes>> {
+    let (rest, content) = delimited(input, flexible, int32)?;
+    Ok((rest, content.map(|content| content.to_bytes())))
+}
+
+/// Record data: [`bytes`] of another name.
+///
+/// # Errors
+/// When they are null or cut off.
+pub fn records(input: Input<'_>, flexible: bool) -> Parsed<'_, Records> {
+    let (rest, content) = bytes(input, flexible)?;
+    Ok((rest, content.into()))
+}
+
+/// [`records`] or null.
+///
+/// # Errors
+/// When they are cut off.
+pub fn nullable_records(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<Records>> {
+    let (rest, content) = nullable_bytes(input, flexible)?;
+    Ok((rest, content.map(Records::from)))
+}
+
+/// Elements after their count (four bytes, or a varint when `flexible`).
+///
+/// # Errors
+/// When it is null, there are fewer bytes than elements, or an element cannot be read.
+pub fn array<'a, T>(
+    input: Input<'a>,
+    flexible: bool,
+    element: impl FnMut(Input<'a>) -> Parsed<'a, T>,
+) -> Parsed<'a, Vec<T>> {
+    required(input, nullable_array(input, flexible, element)?)
+}
+
+/// An [`array`] or null.
+///
+/// # Errors
+/// When there are fewer bytes than elements, or an element cannot be read.
+pub fn nullable_array<'a, T>(
+    input: Input<'a>,
+    flexible: bool,
+    mut element: impl FnMut(Input<'a>) -> Parsed<'a, T>,
+) -> Parsed<'a, Option<Vec<T>>> {
+    let (mut rest, count) = length(input, flexible, int32)?;
+    let Some(count) = count else {
+        return Ok((rest, None));
+    };
+    // No element takes less than a byte.
+    if count as usize > rest.len() {
+        return fail(
+            input,
+            DecodeErrorKind::Truncated {
+                needed: count.into(),
+                remaining: rest.len(),
+            },
+        );
+    }
+    // An element may be wider in memory than on the wire: never reserve more than the bytes that have arrived.
+    let affordable = rest.len() / size_of::<T>().max(1) + 1;
+    let mut elements = Vec::with_capacity(affordable.min(count as usize));
+    for _ in 0..count {
+        let value;
+        (rest, value) = element(rest)?;
+        elements.push(value);
+    }
+    Ok((rest, Some(elements)))
+}
+
+/// A struct after a byte that says whether there is one: negative for null (KIP-893).
+///
+/// # Errors
+/// When the byte is missing or the struct cannot be read.
+pub fn nullable_struct<'a, T>(
+    input: Input<'a>,
+    content: impl FnOnce(Input<'a>) -> Parsed<'a, T>,
+) -> Parsed<'a, Option<T>> {
+    let (rest, presence) = int8(input)?;
+    if presence < 0 {
+        return Ok((rest, None));
+    }
+    let (rest, value) = content(rest)?;
+    Ok((rest, Some(value)))
+}
+
+/// Refuses null unless it is `allowed`; `at` is where the value starts.
+///
+/// # Errors
+/// When `parsed` is an error, or null where it must not be.
+pub fn null_only_if<'a, T>(
+    allowed: bool,
+    at: Input<'a>,
+    parsed: Parsed<'a, Option<T>>,
+) -> Parsed<'a, Option<T>> {
+    match parsed {
+        Ok((_, None)) if !allowed => fail(at, DecodeErrorKind::UnexpectedNull),
+        parsed => parsed,
+    }
+}

@@ -1,0 +1,127 @@
+use bytes::Bytes;
+
+use super::{Encoder, Input, Parsed, ParsedExt as _, parse::fail, unsigned_varint};
+use crate::{DecodeErrorKind, EncodeError, EncodeErrorKind};
+
+/// A tagged field that the schema of this crate's Kafka version does not have, kept so that nothing is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UnknownTaggedField {
+    /// The tag.
+    pub tag: u32,
+    /// The field's bytes, without tag and length.
+    pub data: Bytes,
+}
+
+/// Reads a struct's tagged fields. `known` gets each tag and the field's bytes; it stores the value and returns what is
+/// left of them, or `None` for a tag it does not know, which is then added to `unknown`.
+///
+/// # Errors
+/// When the section is cut off, or a known field cannot be read or has bytes left over.
+pub fn tagged_fields<'a>(
+    input: Input<'a>,
+    unknown: &mut Vec<UnknownTaggedField>,
+    mut known: impl FnMut(u32, Input<'a>) -> Result<Option<Input<'a>>, nom::Err<super::WireError>>,
+) -> Result<Input<'a>, nom::Err<super::WireError>> {
+    let (mut rest, count) = unsigned_varint(input).field("tagged fields")?;
+    for _ in 0..count {
+        let (tag, content);
+        (rest, (tag, content)) = tagged_field(rest).field("tagged fields")?;
+        match known(tag, content)? {
+            None => unknown.push(UnknownTaggedField {
+                tag,
+                data: content.to_bytes(),
+            }),
+            Some(left) if left.is_empty() => {}
+            Some(left) => {
+                let kind = DecodeErrorKind::TaggedFieldLength { extra: left.len() };
+                return fail::<()>(left, kind)
+                    .field("tagged fields")
+                    .map(|(rest, ())| rest);
+            }
+        }
+    }
+    Ok(rest)
+}
+
+/// Reads the tagged fields of a struct that has none in this crate's Kafka version.
+///
+/// # Errors
+/// When the section is cut off.
+pub fn unknown_tagged_fields(input: Input<'_>) -> Parsed<'_, Vec<UnknownTaggedField>> {
+    let mut unknown = Vec::new();
+    let rest = tagged_fields(input, &mut unknown, |_, _| Ok(None))?;
+    Ok((rest, unknown))
+}
+
+fn tagged_field(input: Input<'_>) -> Parsed<'_, (u32, Input<'_>)> {
+    let (rest, tag) = unsigned_varint(input)?;
+    let (rest, size) = unsigned_varint(rest)?;
+    match rest.split(size as usize) {
+        Some((content, tail)) => Ok((tail, (tag, content))),
+        None => fail(
+            input,
+            DecodeErrorKind::Truncated {
+                needed: size.into(),
+                remaining: rest.len(),
+            },
+        ),
+    }
+}
+
+/// Collects a struct's tagged fields, then writes them sorted by tag.
+#[derive(Debug, Default)]
+pub(crate) struct TaggedFields {
+    known: Vec<(u32, Encoder)>,
+}
+
+impl TaggedFields {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds field `tag` with what has been written to `content`.
+    pub(crate) fn add(&mut self, tag: u32, content: Encoder) {
+        self.known.push((tag, content));
+    }
+
+    /// Writes the section.
+    pub(crate) fn finish(
+        self,
+        unknown: &[UnknownTaggedField],
+        out: &mut Encoder,
+    ) -> Result<(), EncodeError> {
+        let mut fields = self.known;
+        for UnknownTaggedField { tag, data } in unknown {
+            let mut content = Encoder::new();
+            content.raw(data);
+            fields.push((*tag, content));
+        }
+        fields.sort_by_key(|(tag, _)| *tag);
+        let mut previous = None;
+        for (tag, _) in &fields {
+            if previous.replace(*tag) == Some(*tag) {
+                let kind = EncodeErrorKind::DuplicateTag { tag: *tag };
+                return Err(EncodeError {
+                    message: "",
+                    field: "unknown_tagged_fields",
+                    kind,
+                });
+            }
+        }
+        let count = fields.len();
+        out.unsigned_varint(count as u32);
+        for (tag, content) in fields {
+            out.unsigned_varint(tag);
+            let size = u32::try_from(content.len()).map_err(|_| EncodeErrorKind::TooLong {
+                length: content.len(),
+            });
+            out.unsigned_varint(size.map_err(|kind| EncodeError {
+                message: "",
+                field: "",
+                kind,
+            })?);
+            out.append(content);
+        }
+        Ok(())
+    }
+}
