@@ -24,7 +24,13 @@ mod record;
 mod rewrite;
 mod sealed;
 mod sequence;
-#[cfg(test)]
+#[cfg(all(
+    test,
+    feature = "gzip",
+    feature = "snappy",
+    feature = "lz4",
+    feature = "zstd"
+))]
 mod tests;
 mod varint;
 

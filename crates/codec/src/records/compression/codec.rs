@@ -257,4 +257,31 @@ mod tests {
             })
         );
     }
+
+    #[test]
+    fn a_codec_left_out_is_named_with_its_feature() {
+        use super::super::{CompressionError, Compressor, Decompressor};
+
+        for codec in Compression::ALL
+            .into_iter()
+            .filter(|codec| !codec.is_enabled())
+        {
+            for error in [
+                Compressor::new(codec).map(drop).unwrap_err(),
+                Decompressor::new()
+                    .decompress(codec, &[], 0)
+                    .map(drop)
+                    .unwrap_err(),
+            ] {
+                let CompressionError::NotEnabled {
+                    compression,
+                    feature,
+                } = error
+                else {
+                    panic!("{error}");
+                };
+                assert_eq!((compression, feature), (codec, codec.name()));
+            }
+        }
+    }
 }
