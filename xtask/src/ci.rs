@@ -1,8 +1,6 @@
 //! `cargo xtask ci`: everything that must hold before a change is accepted.
 
-use std::env;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use xshell::{Shell, cmd};
 use xtask::kafka::{Jars, require_java_and_maven};
 
@@ -11,7 +9,7 @@ use crate::flags::Flags;
 use crate::metadata::Metadata;
 use crate::report::Report;
 use crate::suite::{self, Brokers};
-use crate::{compaction, features, lint};
+use crate::{codegen, compaction, features, lint};
 
 pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
     let brokers = Brokers::from_flags(&mut flags)?;
@@ -36,10 +34,7 @@ pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
                 .iter()
                 .try_for_each(|version| Jars::resolve(*version).map(drop))
         });
-        report.step("codegen check", || {
-            let xtask = env::current_exe().context("finding this program")?;
-            Ok(cmd!(sh, "{xtask} codegen --check").run()?)
-        });
+        report.step("codegen check", || codegen::run(true));
     }
     report.step("docs", || lint::docs(sh));
     report.step("tests on the fake", || suite::on_fake(brokers.long));
