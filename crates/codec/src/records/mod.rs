@@ -24,8 +24,8 @@ mod record;
 mod rewrite;
 mod sealed;
 mod sequence;
+#[cfg(test)]
 #[cfg(all(
-    test,
     feature = "gzip",
     feature = "snappy",
     feature = "lz4",

@@ -16,8 +16,8 @@ mod gzip;
 mod lz4;
 #[cfg(feature = "snappy")]
 mod snappy;
+#[cfg(test)]
 #[cfg(all(
-    test,
     feature = "gzip",
     feature = "snappy",
     feature = "lz4",
