@@ -1,18 +1,45 @@
 //! `cargo xtask`: the workspace's own commands.
 
 mod brokers;
+mod ci;
 mod codegen;
+mod compaction;
+mod deny;
+mod edges;
+mod features;
 mod flags;
+mod harness;
+mod lint;
+mod metadata;
+mod report;
+mod suite;
+mod tidy;
 
 use std::env;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use deny::Installation;
 use flags::Flags;
+use report::Report;
+use xshell::Shell;
+use xtask::project;
 
 const HELP: &str = "cargo xtask <command>
 
+  ci [--full] [--no-kafka]
+           everything below; --full adds the other Kafka versions and the long runs
+  lint     formatting, clippy, house rules, dependency edges, docs
+  typecheck
+           every published crate alone, in each set of its features
+  test [--version V]… [--full] [--no-kafka] [-- FILTER…]
+           the tests on the fake, then the suite on real Kafka; with FILTER only those of
+           package ottla-tests that match, beside a real broker
+  compaction [--version V]… [--full] [--no-kafka]
+           the scenarios of compacted logs
+  deps     dependency edges between the crates
+  deny     bans, licences and sources of dependencies
   codegen [--check]
            write the codec's messages from Kafka's schemas, or see whether they are up to date
   kafka up [--version V] [--nodes N] [--set k=v]… [--name NAME]
@@ -39,7 +66,25 @@ fn run() -> Result<()> {
         print!("{HELP}");
         return Ok(());
     }
+    let sh = Shell::new()?;
+    sh.change_dir(project::root());
     match flags.word().as_deref() {
+        Some("ci") => ci::run(flags, &sh),
+        Some("lint") => steps(flags, |report| {
+            lint::steps(report, &sh);
+            report.step("docs", || lint::docs(&sh));
+        }),
+        Some("typecheck") => steps(flags, |report| {
+            report.step("typecheck", || features::check(&sh))
+        }),
+        Some("test") => suite::run(flags),
+        Some("compaction") => compaction::run(flags),
+        Some("deps") => steps(flags, |report| {
+            report.step("dependency edges", || edges::check(&sh))
+        }),
+        Some("deny") => steps(flags, |report| {
+            report.step("deny", || Installation::start()?.check(&sh))
+        }),
         Some("codegen") => codegen::command(flags),
         Some("kafka") => brokers::run(flags),
         Some("help") | None => {
@@ -48,4 +93,12 @@ fn run() -> Result<()> {
         }
         Some(other) => bail!("unknown command {other:?}\n\n{HELP}"),
     }
+}
+
+/// A command without arguments of its own.
+fn steps(flags: Flags, add: impl FnOnce(&mut Report)) -> Result<()> {
+    flags.done()?;
+    let mut report = Report::default();
+    add(&mut report);
+    report.finish()
 }

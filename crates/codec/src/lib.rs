@@ -1,8 +1,8 @@
 //! Kafka bytes to Rust values and back, without any I/O.
 //!
 //! Owns the wire format: [`messages`] (one generated struct per Kafka message, all versions), [`frame`] (headers and
-//! the length prefix), [`wire`] (primitive types), [`ErrorCode`] and [`ApiKey`]. Knows nothing of sockets, runtimes
-//! or clocks.
+//! the length prefix), [`records`] (record batches), [`wire`] (primitive types), [`ErrorCode`] and [`ApiKey`].
+//! Knows nothing of sockets, runtimes or clocks.
 //!
 //! ```
 //! use ottla_codec::{frame, messages::metadata::MetadataRequest};
@@ -22,6 +22,7 @@ mod error_code;
 pub mod frame;
 mod message;
 pub mod messages;
+pub mod records;
 mod uuid;
 mod version;
 pub mod wire;

@@ -1,0 +1,66 @@
+//! Compressed bytes to plain bytes.
+
+use super::{Compression, CompressionError};
+
+/// Decompresses every codec of the build, keeping contexts between calls. One per task or thread.
+#[derive(Debug, Default)]
+pub struct Decompressor {
+    #[cfg(feature = "gzip")]
+    gzip: super::gzip::Decoder,
+    #[cfg(feature = "snappy")]
+    snappy: super::snappy::Decoder,
+    #[cfg(feature = "zstd")]
+    zstd: super::zstd::Decoder,
+}
+
+impl Decompressor {
+    /// A decompressor; contexts are made when first needed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The plain bytes, at most `limit` of them.
+    ///
+    /// # Errors
+    /// The codec is not part of this build, the bytes are broken, or there would be more than
+    /// `limit` plain bytes.
+    pub fn decompress(
+        &mut self,
+        compression: Compression,
+        input: &[u8],
+        limit: usize,
+    ) -> Result<Vec<u8>, CompressionError> {
+        let mut output = Vec::new();
+        match compression {
+            Compression::None => {
+                if input.len() > limit {
+                    return super::error::LimitExceededSnafu { compression, limit }.fail();
+                }
+                output.extend_from_slice(input);
+            }
+            #[cfg(feature = "gzip")]
+            Compression::Gzip => self.gzip.decompress(input, limit, &mut output)?,
+            #[cfg(feature = "snappy")]
+            Compression::Snappy => self.snappy.decompress(input, limit, &mut output)?,
+            #[cfg(feature = "lz4")]
+            Compression::Lz4 => super::lz4::decompress(input, limit, &mut output)?,
+            #[cfg(feature = "zstd")]
+            Compression::Zstd => self.zstd.decompress(input, limit, &mut output)?,
+            #[allow(unreachable_patterns, reason = "reached when a codec is left out")]
+            compression => {
+                let feature = compression.name();
+                return super::error::NotEnabledSnafu {
+                    compression,
+                    feature,
+                }
+                .fail();
+            }
+        }
+        // Consumers account for these bytes by length: do not hold much more than that.
+        if output.capacity() - output.len() > output.len() / 4 + 1024 {
+            output.shrink_to_fit();
+        }
+        Ok(output)
+    }
+}

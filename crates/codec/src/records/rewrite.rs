@@ -1,0 +1,142 @@
+//! What a broker does to batches in its log: assigns offsets, stamps, compacts.
+//!
+//! For logs that are kept in memory, and for tests. Nothing a client sends passes through here.
+//!
+//! Reference: `LogValidator` and `MemoryRecords.filterTo` in Kafka.
+
+use bytes::Bytes;
+use snafu::{ResultExt, Snafu};
+
+use super::builder::{AppendError, BatchBuilder, BatchFields, SealError};
+use super::compression::{Compression, CompressionError, Compressor, Decompressor};
+use super::error::BatchError;
+use super::header::{BATCH_HEADER_LEN, BatchHeader, LENGTH_PREFIX, TimestampType};
+use super::reader::RecordBatch;
+use super::record::RecordView;
+use super::sealed::SealedBatch;
+
+impl RecordBatch {
+    /// The batch at another base offset under another leader epoch. The checksum covers neither.
+    #[must_use]
+    pub fn with_offsets(&self, base_offset: i64, partition_leader_epoch: i32) -> Self {
+        let mut header = *self.header();
+        header.base_offset = base_offset;
+        header.partition_leader_epoch = partition_leader_epoch;
+        self.with_header(header)
+    }
+
+    /// The batch with all records stamped by the broker, its checksum computed anew.
+    #[must_use]
+    pub fn with_log_append_time(&self, timestamp: i64) -> Self {
+        self.with_timestamps(TimestampType::LogAppendTime, timestamp)
+    }
+
+    /// The batch with another largest timestamp, its checksum computed anew.
+    #[must_use]
+    pub fn with_max_timestamp(&self, timestamp: i64) -> Self {
+        self.with_timestamps(self.header().timestamp_type(), timestamp)
+    }
+
+    fn with_timestamps(&self, timestamp_type: TimestampType, max_timestamp: i64) -> Self {
+        let mut header = *self.header();
+        header.max_timestamp = max_timestamp;
+        header.set_timestamp_type(timestamp_type);
+        let batch = SealedBatch::new(header, self.body(), 0);
+        self.with_header(*batch.header())
+    }
+
+    fn with_header(&self, header: BatchHeader) -> Self {
+        let mut bytes = Vec::with_capacity(self.bytes().len());
+        bytes.extend_from_slice(&header.to_bytes());
+        bytes.extend_from_slice(self.bytes().get(BATCH_HEADER_LEN..).unwrap_or_default());
+        Self::from_parts(header, Bytes::from(bytes))
+    }
+
+    /// The batch as the log cleaner leaves it: without the records that are not kept, but with
+    /// every offset, the last offset, producer and sequence as before. If no record is kept, an
+    /// empty batch remains; if all are, the batch is the same.
+    ///
+    /// # Errors
+    /// The batch cannot be read, or more than `limit` plain bytes come out of it.
+    pub fn retain(
+        &self,
+        decompressor: &mut Decompressor,
+        limit: usize,
+        mut keep: impl FnMut(&RecordView<'_>) -> bool,
+    ) -> Result<Self, RewriteError> {
+        let header = *self.header();
+        let decoded = self.decompress(decompressor, limit).context(ReadSnafu)?;
+        let mut builder = BatchBuilder::new(decoded.size_bytes());
+        for record in decoded.records() {
+            let record = record.context(ReadSnafu)?;
+            if keep(&record) {
+                // The reader has checked that the difference is the delta in the record.
+                let delta = (record.offset - header.base_offset) as i32;
+                builder.append_view(delta, &record).context(AppendSnafu)?;
+            }
+        }
+        if builder.record_count() == self.records_count() {
+            return Ok(self.clone());
+        }
+        if builder.is_empty() {
+            return Ok(self.emptied());
+        }
+        let compression = self.compression().context(ReadSnafu)?;
+        let mut compressor = Compressor::new(compression).context(CompressSnafu)?;
+        let fields = BatchFields {
+            base_offset: header.base_offset,
+            partition_leader_epoch: header.partition_leader_epoch,
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+            is_transactional: header.is_transactional(),
+            is_control: header.is_control(),
+            timestamp_type: header.timestamp_type(),
+        };
+        let sealed = builder.seal(&fields, &mut compressor).context(SealSnafu)?;
+        let mut kept = *sealed.header();
+        kept.last_offset_delta = header.last_offset_delta;
+        let sealed = SealedBatch::new(kept, sealed.body().clone(), 0);
+        Ok(Self::from_parts(*sealed.header(), sealed.to_bytes()))
+    }
+
+    fn emptied(&self) -> Self {
+        let mut header = *self.header();
+        header.batch_length = (BATCH_HEADER_LEN - LENGTH_PREFIX) as i32;
+        header.set_compression(Compression::None);
+        header.base_timestamp = -1;
+        header.records_count = 0;
+        let sealed = SealedBatch::new(header, Bytes::new(), 0);
+        Self::from_parts(*sealed.header(), sealed.to_bytes())
+    }
+}
+
+/// A batch that cannot be rewritten.
+#[derive(Debug, Snafu)]
+#[non_exhaustive]
+pub enum RewriteError {
+    /// It cannot be read.
+    #[snafu(display("{source}"))]
+    Read {
+        /// What went wrong.
+        source: BatchError,
+    },
+    /// A record cannot be encoded.
+    #[snafu(display("{source}"))]
+    Append {
+        /// What went wrong.
+        source: AppendError,
+    },
+    /// Its codec is not part of this build.
+    #[snafu(display("{source}"))]
+    Compress {
+        /// What went wrong.
+        source: CompressionError,
+    },
+    /// It cannot be sealed.
+    #[snafu(display("{source}"))]
+    Seal {
+        /// What went wrong.
+        source: SealError,
+    },
+}

@@ -1,0 +1,230 @@
+//! Zigzag varints (32 bits) and varlongs (64 bits), as protocol buffers write signed numbers.
+//!
+//! Reference: `ByteUtils` in Kafka, and
+//! <https://protobuf.dev/programming-guides/encoding/#signed-ints>.
+
+/// Why a varint could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VarintError {
+    /// The bytes end inside the number.
+    Truncated,
+    /// The number does not end within the bytes its type may take, or has bits beyond its type.
+    Overlong,
+}
+
+pub(crate) const fn zigzag32(value: i32) -> u32 {
+    ((value << 1) ^ (value >> 31)) as u32
+}
+
+pub(crate) const fn zigzag64(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+const fn unzigzag32(value: u32) -> i32 {
+    ((value >> 1) as i32) ^ -((value & 1) as i32)
+}
+
+const fn unzigzag64(value: u64) -> i64 {
+    ((value >> 1) as i64) ^ -((value & 1) as i64)
+}
+
+/// Encoded length in bytes, 1 to 5.
+pub(crate) const fn varint_len(value: i32) -> usize {
+    unsigned_len(zigzag32(value) as u64)
+}
+
+/// Encoded length in bytes, 1 to 10.
+pub(crate) const fn varlong_len(value: i64) -> usize {
+    unsigned_len(zigzag64(value))
+}
+
+const fn unsigned_len(value: u64) -> usize {
+    // ceil(bits / 7) without a division: 9/64 is close enough to 1/7 for 1..=64 bits.
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    (bits * 9 + 64) >> 6
+}
+
+/// Reads a varint off the front of `input`.
+#[inline]
+pub(crate) fn read_varint(input: &mut &[u8]) -> Result<i32, VarintError> {
+    match input.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *input = rest;
+            Ok(unzigzag32(u32::from(byte)))
+        }
+        _ => read_varint_slow(input),
+    }
+}
+
+fn read_varint_slow(input: &mut &[u8]) -> Result<i32, VarintError> {
+    let value = read_unsigned(input, 5)?;
+    u32::try_from(value)
+        .map(unzigzag32)
+        .map_err(|_| VarintError::Overlong)
+}
+
+/// Reads a varlong off the front of `input`.
+#[inline]
+pub(crate) fn read_varlong(input: &mut &[u8]) -> Result<i64, VarintError> {
+    match input.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *input = rest;
+            Ok(unzigzag64(u64::from(byte)))
+        }
+        _ => read_unsigned(input, 10).map(unzigzag64),
+    }
+}
+
+fn read_unsigned(input: &mut &[u8], max_bytes: usize) -> Result<u64, VarintError> {
+    let mut value = 0u64;
+    let mut shift = 0u32;
+    for (index, &byte) in input.iter().enumerate().take(max_bytes) {
+        let bits = u64::from(byte & 0x7f);
+        // The tenth byte has room for one bit only.
+        if shift == 63 && bits > 1 {
+            return Err(VarintError::Overlong);
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            *input = input.get(index + 1..).unwrap_or_default();
+            return Ok(value);
+        }
+        shift += 7;
+    }
+    if input.len() < max_bytes {
+        Err(VarintError::Truncated)
+    } else {
+        Err(VarintError::Overlong)
+    }
+}
+
+/// A few numbers put together on the stack, so that a record costs one append for all of them.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    bytes: [u8; Self::CAPACITY],
+    len: usize,
+}
+
+impl Scratch {
+    /// Enough for a record's length, attributes, timestamp and offset deltas and key length.
+    const CAPACITY: usize = 32;
+
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: [0; Self::CAPACITY],
+            len: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn byte(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn varint(&mut self, value: i32) {
+        self.unsigned(u64::from(zigzag32(value)));
+    }
+
+    #[inline]
+    pub(crate) fn varlong(&mut self, value: i64) {
+        self.unsigned(zigzag64(value));
+    }
+
+    #[inline]
+    fn unsigned(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.byte((value as u8) | 0x80);
+            value >>= 7;
+        }
+        self.byte(value as u8);
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(value: i64) -> Vec<u8> {
+        let mut scratch = Scratch::new();
+        scratch.varlong(value);
+        scratch.as_slice().to_vec()
+    }
+
+    #[test]
+    fn known_bytes() {
+        assert_eq!(encoded(0), [0]);
+        assert_eq!(encoded(-1), [1]);
+        assert_eq!(encoded(63), [0x7e]);
+        assert_eq!(encoded(-64), [0x7f]);
+        assert_eq!(encoded(64), [0x80, 0x01]);
+        assert_eq!(
+            encoded(i64::MAX),
+            [0xfe, 255, 255, 255, 255, 255, 255, 255, 255, 1]
+        );
+        assert_eq!(
+            encoded(i64::MIN),
+            [0xff, 255, 255, 255, 255, 255, 255, 255, 255, 1]
+        );
+    }
+
+    #[test]
+    fn hostile_bytes() {
+        assert_eq!(read_varint(&mut &[][..]), Err(VarintError::Truncated));
+        assert_eq!(
+            read_varint(&mut &[0x80; 4][..]),
+            Err(VarintError::Truncated)
+        );
+        assert_eq!(read_varint(&mut &[0x80; 5][..]), Err(VarintError::Overlong));
+        assert_eq!(
+            read_varint(&mut &[0xff, 0xff, 0xff, 0xff, 0x1f][..]),
+            Err(VarintError::Overlong)
+        );
+        assert_eq!(
+            read_varlong(&mut &[0x80; 9][..]),
+            Err(VarintError::Truncated)
+        );
+        assert_eq!(
+            read_varlong(&mut &[0x80; 10][..]),
+            Err(VarintError::Overlong)
+        );
+        assert_eq!(
+            read_varlong(&mut &[255, 255, 255, 255, 255, 255, 255, 255, 255, 2][..]),
+            Err(VarintError::Overlong)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn varlongs_come_back(value: i64, shift in 0u32..64) {
+            let value = value >> shift;
+            let bytes = encoded(value);
+            prop_assert_eq!(bytes.len(), varlong_len(value));
+            let mut rest = bytes.as_slice();
+            prop_assert_eq!(read_varlong(&mut rest), Ok(value));
+            prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn varints_come_back(value: i32, shift in 0u32..32) {
+            let value = value >> shift;
+            let mut scratch = Scratch::new();
+            scratch.varint(value);
+            prop_assert_eq!(scratch.as_slice().len(), varint_len(value));
+            let mut rest = scratch.as_slice();
+            prop_assert_eq!(read_varint(&mut rest), Ok(value));
+            prop_assert!(rest.is_empty());
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `cargo xtask ci`: everything that must hold before a change is accepted.
+
+use anyhow::Result;
+use xshell::{Shell, cmd};
+use xtask::kafka::{Jars, require_java_and_maven};
+
+use crate::deny::Installation;
+use crate::flags::Flags;
+use crate::metadata::Metadata;
+use crate::report::Report;
+use crate::suite::{self, Brokers};
+use crate::{codegen, compaction, features, lint};
+
+pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
+    let brokers = Brokers::from_flags(&mut flags)?;
+    flags.done()?;
+    if !brokers.skip {
+        require_java_and_maven()?;
+    }
+    let deny = Installation::start()?;
+    let mut report = Report::default();
+    lint::steps(&mut report, sh);
+    report.step("typecheck", || features::check(sh));
+    if brokers.skip {
+        report.skip("jars", "--no-kafka");
+        report.skip(
+            "codegen check",
+            "--no-kafka: the message schemas are in Kafka's jars",
+        );
+    } else {
+        report.step("jars", || {
+            brokers
+                .versions
+                .iter()
+                .try_for_each(|version| Jars::resolve(*version).map(drop))
+        });
+        report.step("codegen check", || codegen::run(true));
+    }
+    report.step("docs", || lint::docs(sh));
+    report.step("tests on the fake", || suite::on_fake(brokers.long));
+    suite::on_real(&mut report, &brokers);
+    compaction::steps(&mut report, &brokers);
+    report.step("package", || package(sh));
+    report.step("deny", || deny.check(sh));
+    report.finish()
+}
+
+/// That every published crate can be packaged, and builds from its package.
+fn package(sh: &Shell) -> Result<()> {
+    let metadata = Metadata::load(sh)?;
+    let published = metadata.members().filter(|package| package.is_published());
+    let packages: Vec<String> = published
+        .flat_map(|package| ["--package".into(), package.name.clone()])
+        .collect();
+    cmd!(sh, "cargo package --quiet --allow-dirty {packages...}").run()?;
+    Ok(())
+}

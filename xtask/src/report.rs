@@ -1,0 +1,154 @@
+//! The steps of a command: each is announced, timed and tabled; the others go on when one fails.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// What became of a step.
+#[derive(Debug)]
+enum Outcome {
+    Ok,
+    Failed(String),
+    Skipped(String),
+}
+
+/// The steps so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    steps: Vec<(String, Duration, Outcome)>,
+}
+
+impl Report {
+    /// Runs a step; its error is kept, printed, and makes the whole command fail at its end.
+    pub(crate) fn step(&mut self, name: &str, run: impl FnOnce() -> Result<()>) {
+        eprintln!("\n== {name}");
+        let start = Instant::now();
+        let outcome = match run() {
+            Ok(()) => Outcome::Ok,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                Outcome::Failed(first_line(&format!("{error:#}")))
+            }
+        };
+        let took = start.elapsed();
+        eprintln!(
+            "== {name}: {} after {:.1} s",
+            word(&outcome),
+            took.as_secs_f64()
+        );
+        self.steps.push((name.to_owned(), took, outcome));
+    }
+
+    /// Records that a step was asked not to run.
+    pub(crate) fn skip(&mut self, name: &str, reason: &str) {
+        eprintln!("\n== {name}: skipped: {reason}");
+        self.steps.push((
+            name.to_owned(),
+            Duration::ZERO,
+            Outcome::Skipped(reason.to_owned()),
+        ));
+    }
+
+    /// Prints the table.
+    ///
+    /// # Errors
+    /// A step has failed, or none has run.
+    pub(crate) fn finish(self) -> Result<()> {
+        eprintln!("\n{}", self.table());
+        let failed = self
+            .steps
+            .iter()
+            .filter(|(_, _, outcome)| matches!(outcome, Outcome::Failed(_)))
+            .count();
+        if failed > 0 {
+            bail!("{failed} of {} steps failed", self.steps.len());
+        }
+        if !self
+            .steps
+            .iter()
+            .any(|(_, _, outcome)| matches!(outcome, Outcome::Ok))
+        {
+            bail!("nothing has run");
+        }
+        Ok(())
+    }
+
+    fn table(&self) -> String {
+        let width = self
+            .steps
+            .iter()
+            .map(|(name, _, _)| name.len())
+            .max()
+            .unwrap_or(0);
+        let mut total = Duration::ZERO;
+        let mut lines = Vec::new();
+        for (name, took, outcome) in &self.steps {
+            total += *took;
+            let why = match outcome {
+                Outcome::Ok => "",
+                Outcome::Failed(why) | Outcome::Skipped(why) => why,
+            };
+            let line = format!(
+                "{name:width$}  {:>7.1} s  {:7}  {why}",
+                took.as_secs_f64(),
+                word(outcome)
+            );
+            lines.push(line.trim_end().to_owned());
+        }
+        lines.push(format!(
+            "{:width$}  {:>7.1} s",
+            "total",
+            total.as_secs_f64()
+        ));
+        lines.join("\n")
+    }
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Failed(_) => "FAILED",
+        Outcome::Skipped(_) => "skipped",
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_does_not_stop_the_rest_and_fails_the_whole() {
+        let mut report = Report::default();
+        let mut ran = false;
+        report.step("first", || bail!("broken\nin detail"));
+        report.step("second", || {
+            ran = true;
+            Ok(())
+        });
+        assert!(ran);
+        let table = report.table();
+        assert!(table.contains("FAILED   broken"), "{table}");
+        assert!(!table.contains("in detail"), "{table}");
+        assert!(report.finish().unwrap_err().to_string().contains("1 of 2"));
+    }
+
+    #[test]
+    fn skipped_steps_are_told_but_do_not_fail() {
+        let mut report = Report::default();
+        report.skip("real", "--no-kafka");
+        assert!(report.table().contains("skipped  --no-kafka"));
+        report.step("lint", || Ok(()));
+        assert!(report.finish().is_ok());
+    }
+
+    #[test]
+    fn nothing_but_skips_is_a_failure() {
+        let mut report = Report::default();
+        report.skip("real", "--no-kafka");
+        assert!(report.finish().is_err());
+    }
+}

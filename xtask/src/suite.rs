@@ -1,0 +1,145 @@
+//! `cargo xtask test`: the tests on the fake cluster, then the integration suite on real Kafka.
+//!
+//! The contract with the package `ottla-tests`, whose one binary is `api`: tests that need a broker
+//! are ignored by default. Those under `real::` share one broker, named by `OTTLA_TEST_BROKERS`;
+//! those under `real::own::` start their own clusters and run one at a time, after it has stopped.
+//! `OTTLA_TEST_KAFKA_VERSION` names the version for both. `compaction::` belongs to `compaction`.
+
+use anyhow::{Context, Result};
+use xtask::kafka::{Cluster, Version};
+
+use crate::flags::Flags;
+use crate::harness::cargo_test;
+use crate::report::Report;
+
+/// Selects the binary among the same packages as `cargo test --workspace`, so that dependencies
+/// keep their features and nothing is built again.
+pub(crate) const API: [&str; 4] = ["test", "--workspace", "--test", "api"];
+
+/// What to run against real brokers.
+#[derive(Debug)]
+pub(crate) struct Brokers {
+    pub(crate) versions: Vec<Version>,
+    /// `--no-kafka`: none of it.
+    pub(crate) skip: bool,
+    /// `--full`: long runs as well.
+    pub(crate) long: bool,
+}
+
+impl Brokers {
+    /// `--version V`…, `--full` and `--no-kafka`.
+    pub(crate) fn from_flags(flags: &mut Flags) -> Result<Self> {
+        let long = flags.switch("--full");
+        let mut versions = Vec::new();
+        for version in flags.values("--version")? {
+            versions.push(version.parse().context("--version")?);
+        }
+        if versions.is_empty() {
+            versions = if long {
+                Version::ALL.to_vec()
+            } else {
+                vec![Version::DEFAULT]
+            };
+        }
+        Ok(Self {
+            versions,
+            skip: flags.switch("--no-kafka"),
+            long,
+        })
+    }
+}
+
+pub(crate) fn run(mut flags: Flags) -> Result<()> {
+    let brokers = Brokers::from_flags(&mut flags)?;
+    let filter = flags.rest()?;
+    let mut report = Report::default();
+    if filter.is_empty() {
+        report.step("tests on the fake", || on_fake(brokers.long));
+        on_real(&mut report, &brokers);
+    } else {
+        for version in &brokers.versions {
+            report.step(&format!("chosen tests on Kafka {version}"), || {
+                chosen(*version, &filter)
+            });
+        }
+    }
+    report.finish()
+}
+
+/// Every test that needs no broker, doc tests included.
+pub(crate) fn on_fake(long: bool) -> Result<()> {
+    let env: &[_] = if long { &[LONG] } else { &[] };
+    cargo_test(&["test", "--workspace", "--no-fail-fast"], env)?.check()
+}
+
+/// The integration suite, on each version.
+pub(crate) fn on_real(report: &mut Report, brokers: &Brokers) {
+    for version in &brokers.versions {
+        let shared = format!("suite on Kafka {version}");
+        let own = format!("clusters of Kafka {version}");
+        if brokers.skip {
+            report.skip(&shared, "--no-kafka");
+            report.skip(&own, "--no-kafka");
+            continue;
+        }
+        report.step(&shared, || {
+            let args = [
+                "real::",
+                "--skip",
+                "real::own::",
+                "--skip",
+                "compaction::",
+                "--include-ignored",
+            ];
+            with_broker(*version, brokers.long, &args)
+        });
+        report.step(&own, || {
+            let args = [
+                "--",
+                "real::own::",
+                "--include-ignored",
+                "--test-threads",
+                "1",
+            ];
+            cargo_test(
+                &[&API[..], &args].concat(),
+                &env(*version, None, brokers.long),
+            )?
+            .check()
+        });
+    }
+}
+
+fn chosen(version: Version, filter: &[String]) -> Result<()> {
+    let mut args: Vec<&str> = filter.iter().map(String::as_str).collect();
+    args.push("--include-ignored");
+    with_broker(version, false, &args)
+}
+
+fn with_broker(version: Version, long: bool, args: &[&str]) -> Result<()> {
+    let mut cluster = Cluster::builder().version(version).start()?;
+    let servers = cluster.bootstrap_servers();
+    let env = env(version, Some(&servers), long);
+    let result = cargo_test(&[&API[..], &["--"], args].concat(), &env).and_then(|run| run.check());
+    if result.is_err() {
+        cluster.keep_logs();
+    }
+    result
+}
+
+/// What tests against real brokers find in their environment.
+pub(crate) fn env(
+    version: Version,
+    servers: Option<&str>,
+    long: bool,
+) -> Vec<(&'static str, &str)> {
+    let mut env = vec![("OTTLA_TEST_KAFKA_VERSION", version.as_str())];
+    env.extend(servers.map(|servers| ("OTTLA_TEST_BROKERS", servers)));
+    if long {
+        env.push(LONG);
+    }
+    env
+}
+
+/// Asks tests for their long runs.
+const LONG: (&str, &str) = ("OTTLA_TEST_LONG", "1");
