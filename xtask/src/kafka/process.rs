@@ -255,13 +255,15 @@ fn start_time(pid: u32) -> Option<String> {
 }
 
 /// Field 22 of `/proc/<pid>/stat`; the command's name in field 2 may hold spaces and brackets.
+///
+/// The first thread of a process can be a zombie while others still end: until they have, the
+/// process holds its sockets, and counts as alive.
 fn parse_stat(stat: &str) -> Option<String> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    match *fields.first()? {
-        "Z" | "X" => None,
-        _ => fields.get(19).map(|field| (*field).to_owned()),
-    }
+    let (state, threads) = (*fields.first()?, fields.get(17)?.parse::<u32>().ok()?);
+    let gone = matches!(state, "Z" | "X") && threads <= 1;
+    (!gone).then(|| fields.get(19).map(|field| (*field).to_owned()))?
 }
 
 #[cfg(test)]
