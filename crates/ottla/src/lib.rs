@@ -28,7 +28,7 @@ pub use admin::{
     Admin, BrokerDescription, ClusterDescription, NewTopic, PartitionDescription, TopicDescription,
     TopicListing,
 };
-pub use client::{Client, ClientBuilder};
+pub use client::{Client, ClientBuilder, ClientMetrics};
 pub use config::parse_properties;
 pub use env::CpuWork;
 pub use error::{BrokerError, ConnectionFault, Error, ErrorKind, Result};

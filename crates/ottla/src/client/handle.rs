@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_connection::Connector;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use super::{ClientBuilder, ClientConfig, Core};
+use super::{ClientBuilder, ClientConfig, ClientMetrics, Core};
 use crate::admin::Admin;
 use crate::error::Result;
 
@@ -65,6 +65,27 @@ impl Client {
             .ready(Instant::now() + timeout)
             .await
             .map(drop)
+    }
+
+    /// The client's counters, at this moment.
+    pub fn metrics(&self) -> ClientMetrics {
+        self.core.metrics()
+    }
+
+    /// Closes the client for all its handles: connections end once their pending requests are answered,
+    /// and at the latest after `timeout`. Close producers and consumers first; what they still hold
+    /// fails as closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// After a drop the client is closed all the same, with connections that end in their own time.
+    pub async fn close(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        self.core.shutdown.cancel();
+        self.core.pool.close(deadline).await;
+        self.core.tasks.close();
+        // Tasks end at the token; the deadline is for one that is in the middle of CPU work.
+        let _ = timeout_at(deadline, self.core.tasks.wait()).await;
     }
 
     /// An admin of the cluster.

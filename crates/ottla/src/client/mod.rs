@@ -5,12 +5,14 @@ mod builder;
 mod call;
 mod core;
 mod handle;
+mod metrics;
 mod target;
 
 pub use builder::ClientBuilder;
 pub(crate) use builder::ClientConfig;
 pub(crate) use core::Core;
 pub use handle::Client;
+pub use metrics::ClientMetrics;
 pub(crate) use target::Target;
 
 use ottla_connection::{ConnectionGroup, Purpose};
