@@ -1,7 +1,7 @@
 //! Where a broker listens: `host:port`, and comma-separated lists of it.
 //!
-//! Owns the text form people write in `bootstrap.servers`. Knows nothing of DNS: a host is kept as it was written and
-//! resolved anew by every dial.
+//! Owns the text form people write in `bootstrap.servers`. Knows nothing of DNS: a host is kept as
+//! it was written and resolved anew by every dial.
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,12 +41,13 @@ impl HostPort {
         self.port
     }
 
-    /// Reads a comma-separated list as in `bootstrap.servers`; white space and empty entries are ignored, a repeated
-    /// address is kept once.
+    /// Reads a comma-separated list as in `bootstrap.servers`; white space and empty entries are
+    /// ignored, a repeated address is kept once.
     ///
     /// # Errors
     ///
-    /// The first entry that is not `host:port`, or [`AddressError::NoAddress`] for a list without any entry.
+    /// The first entry that is not `host:port`, or [`AddressError::NoAddress`] for a list without
+    /// any entry.
     #[doc(alias = "bootstrap.servers")]
     pub fn parse_list(list: &str) -> Result<Vec<Self>, AddressError> {
         let mut addresses = Vec::new();
@@ -79,7 +80,8 @@ impl FromStr for HostPort {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        // Java accepts a listener name in front (`PLAINTEXT://host:9092`), and so do files people bring along.
+        // Java accepts a listener name in front (`PLAINTEXT://host:9092`), and so do files people
+        // bring along.
         let address = text.split_once("://").map_or(text, |(_, rest)| rest);
         let (host, port) = address.rsplit_once(':').context(NoPortSnafu { text })?;
         let host = match host.strip_prefix('[') {

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-/// The part of a delay by which it is made longer or shorter at random, so that clients of a broker that died do not
-/// come back all at once (KIP-580).
+/// The part of a delay by which it is made longer or shorter at random, so that clients of a broker
+/// that died do not come back all at once (KIP-580).
 const JITTER: f64 = 0.2;
 
 /// Delays that double from `initial` up to `max`, each varied by up to 20 % in both directions.
@@ -38,9 +38,11 @@ impl Backoff {
         }
     }
 
-    /// The delay after `failures` failures in a row (0 counts as 1). Like Java's, the jitter may exceed `max`.
+    /// The delay after `failures` failures in a row (0 counts as 1). Like Java's, the jitter may
+    /// exceed `max`.
     ///
-    /// It is a whole number of milliseconds, the timer's own unit: what a seed repeats does not hang on how the timer rounds.
+    /// It is a whole number of milliseconds, the timer's own unit: what a seed repeats does not
+    /// hang on how the timer rounds.
     pub fn delay(&self, failures: u32, rng: &mut fastrand::Rng) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let delay = self.initial.saturating_mul(1 << doublings).min(self.max);

@@ -15,15 +15,19 @@ use crate::pending::{Outcome, Pending, Written};
 use crate::session::Submission;
 use crate::versions::Versions;
 
-/// A connection to a broker whose versions are known. Cloning is cheap, and all clones share the connection.
+/// A connection to a broker whose versions are known. Cloning is cheap, and all clones share the
+/// connection.
 ///
-/// Requests are pipelined: they go out in the order of their submission, and a broker answers them in that order, one
-/// after the other. So a long poll delays everything behind it, which is what [`ConnectionGroup`]s are for.
+/// Requests are pipelined: they go out in the order of their submission, and a broker answers them
+/// in that order, one after the other. So a long poll delays everything behind it, which is what
+/// [`ConnectionGroup`]s are for.
 ///
-/// Each request has one deadline for everything: waiting in the queue, writing, flushing, the answer. When it passes, the
-/// connection is closed, because an answer that is late now would be taken for the next one's. The other requests on it fail
-/// too, and [`ConnectionError::written`] tells which of them may simply be sent again. Requests held back because the broker
-/// throttles this connection are the exception: those fail alone, and what was submitted after them is still sent.
+/// Each request has one deadline for everything: waiting in the queue, writing, flushing, the
+/// answer. When it passes, the connection is closed, because an answer that is late now would be
+/// taken for the next one's. The other requests on it fail too, and [`ConnectionError::written`]
+/// tells which of them may simply be sent again. Requests held back because the broker throttles
+/// this connection are the exception: those fail alone, and what was submitted after them is still
+/// sent.
 ///
 /// There is no bound on how much may be submitted; callers have their own.
 #[derive(Clone)]
@@ -41,8 +45,8 @@ struct Shared {
     ending: Arc<Ending>,
 }
 
-/// What handles and the task that owns the stream both know. Without a sender of orders in it, so that the task notices
-/// when the last handle is gone.
+/// What handles and the task that owns the stream both know. Without a sender of orders in it, so
+/// that the task notices when the last handle is gone.
 pub(crate) struct Ending {
     peer: Peer,
     reason: OnceLock<CloseReason>,
@@ -129,8 +133,9 @@ impl Connection {
 
     /// Queues a request and returns its answer to wait for.
     ///
-    /// The request is encoded and queued before this returns: the order of the calls is the order on the wire. `version` is
-    /// one that [`Versions::pick`] has chosen. Whatever goes wrong, the [`Pending`] says so.
+    /// The request is encoded and queued before this returns: the order of the calls is the order
+    /// on the wire. `version` is one that [`Versions::pick`] has chosen. Whatever goes wrong, the
+    /// [`Pending`] says so.
     pub fn submit<R>(&self, request: &R, version: i16, deadline: Instant) -> Pending<R::Response>
     where
         R: Request<Response: Send + 'static> + 'static,
@@ -142,8 +147,9 @@ impl Connection {
 
     /// Queues a request that the broker does not answer: Produce with acks=0.
     ///
-    /// Like [`Self::submit`], but what is returned waits for the last byte to be written and flushed. Given a request that the
-    /// broker does answer, the connection closes over an answer nobody asked for.
+    /// Like [`Self::submit`], but what is returned waits for the last byte to be written and
+    /// flushed. Given a request that the broker does answer, the connection closes over an answer
+    /// nobody asked for.
     pub fn submit_unacknowledged<R: Request>(
         &self,
         request: &R,

@@ -27,7 +27,8 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    /// Connects, negotiates, and splits the connection into its handle and the part that has to run.
+    /// Connects, negotiates, and splits the connection into its handle and the part that has to
+    /// run.
     ///
     /// # Cancel safety
     ///

@@ -1,8 +1,8 @@
 //! The task that owns a connection's stream.
 //!
-//! One task does both directions: it takes orders from the handles, reads, lets time pass, writes, and sleeps on one timer for
-//! whatever comes first. All decisions are the [`Session`]'s; all progress is kept in it, in the reader and in the writer, so no
-//! poll can lose half a frame.
+//! One task does both directions: it takes orders from the handles, reads, lets time pass, writes,
+//! and sleeps on one timer for whatever comes first. All decisions are the [`Session`]'s; all
+//! progress is kept in it, in the reader and in the writer, so no poll can lose half a frame.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -36,7 +36,8 @@ pub(crate) struct Driver<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    /// Runs until the connection closes, by itself or because of `stop`; then every request is settled.
+    /// Runs until the connection closes, by itself or because of `stop`; then every request is
+    /// settled.
     ///
     /// # Cancel safety
     ///
@@ -122,8 +123,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
 /// One timer for whatever is due first.
 ///
-/// It is set anew only when something is due earlier than before: mostly requests are answered long before their deadline, and
-/// one early ring now and then is cheaper than two changes of the timer for each of them.
+/// It is set anew only when something is due earlier than before: mostly requests are answered long
+/// before their deadline, and one early ring now and then is cheaper than two changes of the timer
+/// for each of them.
 struct Alarm {
     sleep: Pin<Box<Sleep>>,
     set_for: Option<Instant>,

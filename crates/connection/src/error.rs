@@ -1,8 +1,8 @@
 //! What can go wrong between a caller and a broker, and what is certain about it afterwards.
 //!
-//! Three layers: [`StreamFault`] is what happened to the bytes, [`DialError`] and [`CloseReason`] say in which phase of a
-//! connection's life, [`ConnectionError`] is what one request's caller gets. All are cheap to clone, because one event
-//! reaches every waiter.
+//! Three layers: [`StreamFault`] is what happened to the bytes, [`DialError`] and [`CloseReason`]
+//! say in which phase of a connection's life, [`ConnectionError`] is what one request's caller
+//! gets. All are cheap to clone, because one event reaches every waiter.
 
 use std::fmt;
 use std::io;
@@ -64,8 +64,8 @@ pub enum ConnectionError {
     /// The pool is closed.
     #[snafu(display("the client is closed"))]
     PoolClosed,
-    /// The deadline passed before the answer came. The connection is closed, unless the request was still unwritten
-    /// because the broker throttles the connection.
+    /// The deadline passed before the answer came. The connection is closed, unless the request was
+    /// still unwritten because the broker throttles the connection.
     #[snafu(display("{api:?} request to {peer} timed out ({})", certainty(*written)))]
     TimedOut {
         /// The broker.
@@ -94,8 +94,8 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// Whether the broker may have seen the request: false only if not one byte of it was handed to the socket, so that
-    /// sending it again can repeat nothing.
+    /// Whether the broker may have seen the request: false only if not one byte of it was handed to
+    /// the socket, so that sending it again can repeat nothing.
     pub fn written(&self) -> bool {
         match self {
             Self::Closed { written, .. } | Self::TimedOut { written, .. } => *written,
@@ -162,7 +162,7 @@ pub enum DialError {
         source: EncodeError,
     },
     /// The stream failed before the connection was ready.
-    #[snafu(display("handshake failed: {fault}"))]
+    #[snafu(display("handshake failed: {fault}{}", hint(fault)))]
     Handshake {
         /// What happened to the bytes.
         fault: StreamFault,
@@ -221,7 +221,8 @@ pub enum CloseReason {
     /// Nothing was pending for the configured time.
     #[snafu(display("it was idle"))]
     Idle,
-    /// The last user is gone, the broker has left or moved to another address, and nothing was pending any more.
+    /// The last user is gone, the broker has left or moved to another address, and nothing was
+    /// pending any more.
     #[snafu(display("it is no longer needed"))]
     Retired,
     /// A request was not answered within its deadline.
@@ -336,6 +337,16 @@ impl fmt::Display for Offered {
             Some(range) => write!(f, "offers {range}"),
             None => f.write_str("does not know it"),
         }
+    }
+}
+
+/// What a peer that hangs up without a word may have wanted instead.
+fn hint(fault: &StreamFault) -> &'static str {
+    match fault {
+        StreamFault::Ended { mid_frame: false } => {
+            " without an answer (it may want TLS or authentication, or not be a Kafka port)"
+        }
+        _ => "",
     }
 }
 

@@ -1,10 +1,11 @@
 //! From a fresh stream to a connection whose broker's versions are known.
 //!
-//! [`Negotiation`] is the conversation without I/O: which ApiVersions request comes next, and when it is over. [`Exchange`]
-//! carries single requests over a stream that nothing else uses yet; authentication takes its turns between the
-//! negotiation and the moment the stream is handed on.
+//! [`Negotiation`] is the conversation without I/O: which ApiVersions request comes next, and when
+//! it is over. [`Exchange`] carries single requests over a stream that nothing else uses yet;
+//! authentication takes its turns between the negotiation and the moment the stream is handed on.
 //!
-//! References: KIP-35 (ApiVersions), KIP-511 (its versions, and the client's name and version in it).
+//! References: KIP-35 (ApiVersions), KIP-511 (its versions, and the client's name and version in
+//! it).
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -35,8 +36,8 @@ pub(crate) struct Negotiated {
 
 /// The ApiVersions conversation.
 ///
-/// It begins with the newest version this client has. A broker that does not know it says so in version 0 and names its
-/// own range, from which the second and last try is chosen.
+/// It begins with the newest version this client has. A broker that does not know it says so in
+/// version 0 and names its own range, from which the second and last try is chosen.
 #[derive(Debug)]
 pub(crate) struct Negotiation {
     version: i16,
@@ -92,7 +93,8 @@ impl Negotiation {
         });
         match code {
             ErrorCode::None => {
-                // Asked in version 0 out of caution, a newer broker is asked again: only then does it tell its features.
+                // Asked in version 0 out of caution, a newer broker is asked again: only then does
+                // it tell its features.
                 match common {
                     Some(common) if common.max > self.version && self.tries == 1 => {
                         self.ask_again(common.max)
@@ -200,7 +202,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     }
 }
 
-/// Whether the peer hung up on a request without a word, as brokers did that are too old for its version.
+/// Whether the peer hung up on a request without a word, as brokers did that are too old for its
+/// version.
 pub(crate) fn is_cut(error: &DialError) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     match error {

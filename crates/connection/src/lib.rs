@@ -1,8 +1,9 @@
 //! Pipelined connections to Kafka brokers, and the pool that owns them.
 //!
-//! Owns everything between a request and the socket: dialing ([`Connector`]), the handshake and what the broker can do
-//! ([`Versions`]), pipelining with deadlines and certainty ([`Connection`]), and which connections there are ([`Pool`]). Knows
-//! nothing of topics or groups; what the messages mean is its callers' business.
+//! Owns everything between a request and the socket: dialing ([`Connector`]), the handshake and
+//! what the broker can do ([`Versions`]), pipelining with deadlines and certainty ([`Connection`]),
+//! and which connections there are ([`Pool`]). Knows nothing of topics or groups; what the messages
+//! mean is its callers' business.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,8 +24,9 @@
 //! }
 //! ```
 //!
-//! A session is plain data driven by input and instants; one task per connection does its I/O, and the pool owns those tasks. See
-//! KIP-35 and KIP-511 (versions), KIP-144 and KIP-580 (backoff), KIP-219 (throttling), KIP-601 (setup timeout).
+//! A session is plain data driven by input and instants; one task per connection does its I/O, and
+//! the pool owns those tasks. See KIP-35 and KIP-511 (versions), KIP-144 and KIP-580 (backoff),
+//! KIP-219 (throttling), KIP-601 (setup timeout).
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod address;

@@ -42,14 +42,14 @@ impl fmt::Display for Peer {
 
 /// Which requests share a connection.
 ///
-/// A broker works on one request of a connection at a time and answers in order, so requests that may wait for long and
-/// requests that must not wait never share one.
+/// A broker works on one request of a connection at a time and answers in order, so requests that
+/// may wait for long and requests that must not wait never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionGroup {
     /// What the requests are for.
     pub purpose: Purpose,
-    /// Whose they are: 0 for connections that all handles of a client share, otherwise an id that the client gave to
-    /// one consumer or producer.
+    /// Whose they are: 0 for connections that all handles of a client share, otherwise an id that
+    /// the client gave to one consumer or producer.
     pub owner: u64,
 }
 

@@ -14,12 +14,13 @@ use crate::peer::Peer;
 
 /// A broker's answer that is on its way.
 ///
-/// The request is already queued, in the order of the submits; awaiting this only waits for the answer.
+/// The request is already queued, in the order of the submits; awaiting this only waits for the
+/// answer.
 ///
 /// # Cancel safety
 ///
-/// Dropping it forgets the answer and nothing else: the request is sent all the same, its deadline goes on counting, and
-/// its answer is read and thrown away.
+/// Dropping it forgets the answer and nothing else: the request is sent all the same, its deadline
+/// goes on counting, and its answer is read and thrown away.
 #[must_use = "the request is sent, but its outcome goes unnoticed"]
 pub struct Pending<T> {
     outcome: oneshot::Receiver<Result<T, ConnectionError>>,
@@ -28,7 +29,8 @@ pub struct Pending<T> {
 
 /// A request without an answer (Produce with acks=0) that is being written.
 ///
-/// Resolves when the last byte was handed over and flushed, which says nothing of what the broker does with it.
+/// Resolves when the last byte was handed over and flushed, which says nothing of what the broker
+/// does with it.
 ///
 /// # Cancel safety
 ///
@@ -50,7 +52,8 @@ impl<T> Future for Pending<T> {
             .poll(cx)
             .map(|outcome| match outcome {
                 Ok(outcome) => outcome,
-                // Nobody can say how far the request came: the runtime has dropped the connection's task.
+                // Nobody can say how far the request came: the runtime has dropped the connection's
+                // task.
                 Err(_) => Err(ConnectionError::Closed {
                     peer: self.subject.peer.clone(),
                     api: self.subject.api,
@@ -126,8 +129,8 @@ impl Outcome {
 
 /// Decodes an answer whose type only the caller knows.
 pub(crate) trait ResponseSink: Send {
-    /// Hands the answer to the caller and returns its throttle time in milliseconds, or gives itself back beside the
-    /// error.
+    /// Hands the answer to the caller and returns its throttle time in milliseconds, or gives
+    /// itself back beside the error.
     fn complete(
         self: Box<Self>,
         frame: &Bytes,
@@ -150,7 +153,8 @@ where
         frame: &Bytes,
         version: i16,
     ) -> Result<i32, (Box<dyn ResponseSink>, DecodeError)> {
-        // Decoded here even when nobody waits any more: a throttle time must be obeyed all the same.
+        // Decoded here even when nobody waits any more: a throttle time must be obeyed all the
+        // same.
         match frame::decode_response::<R>(frame, version) {
             Ok((_, response)) => {
                 let throttle_ms = response.throttle_time_ms();

@@ -1,7 +1,8 @@
-//! Several attempts of which the first success counts, each later one started a little after the one before.
+//! Several attempts of which the first success counts, each later one started a little after the
+//! one before.
 //!
-//! The shape of RFC 8305 ("happy eyeballs") without its subject: TCP connects to the addresses of a name and dials of
-//! several bootstrap brokers both use it.
+//! The shape of RFC 8305 ("happy eyeballs") without its subject: TCP connects to the addresses of a
+//! name and dials of several bootstrap brokers both use it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,10 +12,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Runs `attempts` in order: the first at once, the next as soon as the latest has failed or `head_start` has passed.
+/// Runs `attempts` in order: the first at once, the next as soon as the latest has failed or
+/// `head_start` has passed.
 ///
-/// Returns the first success and drops the other attempts, or, when all have failed, every error in the order of the
-/// attempts. Without attempts the list of errors is empty.
+/// Returns the first success and drops the other attempts, or, when all have failed, every error in
+/// the order of the attempts. Without attempts the list of errors is empty.
 pub(crate) async fn race<F, T, E>(
     attempts: impl IntoIterator<Item = F>,
     head_start: Duration,

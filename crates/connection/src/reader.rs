@@ -1,7 +1,8 @@
 //! Bytes into frames.
 //!
-//! Owns the read buffer and the suspicion towards it: a length is believed only after it was checked, and a peer that
-//! speaks something else than Kafka is recognised by its first bytes. Knows nothing of what is inside a frame.
+//! Owns the read buffer and the suspicion towards it: a length is believed only after it was
+//! checked, and a peer that speaks something else than Kafka is recognised by its first bytes.
+//! Knows nothing of what is inside a frame.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -18,8 +19,8 @@ use crate::stats::Counters;
 const LENGTH_BYTES: usize = 4;
 /// The shortest answer is a correlation id.
 const MIN_FRAME: usize = 4;
-/// What is read at once while no large frame is under way. Frames that fit into it are copied out, so that a small answer that
-/// somebody keeps never holds on to more memory than its own size.
+/// What is read at once while no large frame is under way. Frames that fit into it are copied out,
+/// so that a small answer that somebody keeps never holds on to more memory than its own size.
 const SCRATCH: usize = 16 * 1024;
 
 /// Reads frames off a stream, each into one contiguous buffer of exactly its size.

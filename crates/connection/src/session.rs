@@ -1,11 +1,12 @@
 //! One connection's requests from submit to outcome, without any I/O.
 //!
-//! Owns the order of requests, their deadlines, what is certain about each of them, and the broker's throttle. Submissions,
-//! written byte counts, frames and instants go in; slices to write, outcomes and a verdict on the connection come out.
-//! Knows nothing of sockets, timers or tasks.
+//! Owns the order of requests, their deadlines, what is certain about each of them, and the
+//! broker's throttle. Submissions, written byte counts, frames and instants go in; slices to write,
+//! outcomes and a verdict on the connection come out. Knows nothing of sockets, timers or tasks.
 //!
-//! A request is first in the outbox, where it may be partly written, and then awaits its answer. Brokers answer in the
-//! order of the requests, so the oldest one awaiting is the one every frame must belong to.
+//! A request is first in the outbox, where it may be partly written, and then awaits its answer.
+//! Brokers answer in the order of the requests, so the oldest one awaiting is the one every frame
+//! must belong to.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::IoSlice;
@@ -123,8 +124,8 @@ impl Session {
         }
     }
 
-    /// Fills `slices` with what may be written now and returns how many there are: of a throttled connection only the
-    /// rest of a frame that is already begun.
+    /// Fills `slices` with what may be written now and returns how many there are: of a throttled
+    /// connection only the rest of a frame that is already begun.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut used = 0;
         for outgoing in &self.outbox {
@@ -222,8 +223,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When a request is past its deadline although the broker had its chance; the connection must close. One that was
-    /// held back by a throttle fails alone: the connection is as good as before.
+    /// When a request is past its deadline although the broker had its chance; the connection must
+    /// close. One that was held back by a throttle fails alone: the connection is as good as
+    /// before.
     pub(crate) fn tick(&mut self, now: Instant) -> Result<(), CloseReason> {
         while let Some(&(deadline, ticket)) = self.deadlines.first()
             && deadline <= now
@@ -241,7 +243,8 @@ impl Session {
         Ok(())
     }
 
-    /// When [`Self::tick`] or [`Self::finished`] will have something to say, if nothing else happens before.
+    /// When [`Self::tick`] or [`Self::finished`] will have something to say, if nothing else
+    /// happens before.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         let idle = if self.is_drained() {
@@ -260,7 +263,8 @@ impl Session {
         self.retired = true;
     }
 
-    /// Why the connection may close now, if it may: nothing is pending, and it was retired or has been idle for long.
+    /// Why the connection may close now, if it may: nothing is pending, and it was retired or has
+    /// been idle for long.
     pub(crate) fn finished(&self, now: Instant) -> Option<CloseReason> {
         if !self.is_drained() {
             None
@@ -352,3 +356,6 @@ impl Drop for Session {
         self.counters.settled(self.requests().count());
     }
 }
+
+#[cfg(test)]
+mod tests;

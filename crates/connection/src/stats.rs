@@ -23,7 +23,8 @@ pub struct PoolStats {
     pub requests: u64,
     /// Requests submitted and not yet answered, failed or, without acknowledgement, written.
     pub requests_pending: u64,
-    /// Time for which brokers asked connections to keep quiet, in milliseconds, summed over connections.
+    /// Time for which brokers asked connections to keep quiet, in milliseconds, summed over
+    /// connections.
     pub throttle_ms: u64,
 }
 

@@ -1,7 +1,8 @@
 //! Which answers' throttle times this client must obey (KIP-219).
 //!
-//! A broker that is asked in an older version holds the answer back for the throttle time and mentions that time in the
-//! answer; from the versions below on it answers at once and expects the client to keep quiet for as long.
+//! A broker that is asked in an older version holds the answer back for the throttle time and
+//! mentions that time in the answer; from the versions below on it answers at once and expects the
+//! client to keep quiet for as long.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Byte streams to brokers: the [`Connector`] people may replace, and the one that speaks TCP.
 //!
-//! Knows hosts, ports and sockets; not one byte of Kafka. A connector for TLS wraps another connector.
+//! Knows hosts, ports and sockets; not one byte of Kafka. A connector for TLS wraps another
+//! connector.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,7 +31,8 @@ pub type BoxStream = Box<dyn Stream>;
 
 /// Opens byte streams to brokers.
 ///
-/// Implemented by [`TcpConnector`], and by every function from `(host: String, port: u16)` to a future of a stream:
+/// Implemented by [`TcpConnector`], and by every function from `(host: String, port: u16)` to a
+/// future of a stream:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,8 +45,8 @@ pub type BoxStream = Box<dyn Stream>;
 /// # drop(connector);
 /// ```
 ///
-/// A connector needs no timeout of its own, the caller has one. It may be dropped at any time and then leaves nothing
-/// behind.
+/// A connector needs no timeout of its own, the caller has one. It may be dropped at any time and
+/// then leaves nothing behind.
 pub trait Connector: Send + Sync + 'static {
     /// Opens a stream to `host`, an IPv6 address without brackets.
     ///
@@ -74,10 +76,11 @@ impl fmt::Debug for dyn Connector {
 
 /// Connects over TCP, to whichever of a name's addresses answers first.
 ///
-/// Every dial asks the system's resolver anew (KIP-302: all addresses count, not only the first). Families take turns,
-/// and each address gets a head start before the next one is tried beside it (RFC 8305), so that a broken IPv6 route or a
-/// dead address costs a quarter of a second and not a timeout. Nagle's algorithm is off; keepalive is on, so that load
-/// balancers which forget quiet connections do not forget ours.
+/// Every dial asks the system's resolver anew (KIP-302: all addresses count, not only the first).
+/// Families take turns, and each address gets a head start before the next one is tried beside it
+/// (RFC 8305), so that a broken IPv6 route or a dead address costs a quarter of a second and not a
+/// timeout. Nagle's algorithm is off; keepalive is on, so that load balancers which forget quiet
+/// connections do not forget ours.
 #[derive(Clone, Debug)]
 pub struct TcpConnector {
     head_start: Duration,
@@ -129,7 +132,11 @@ impl TcpConnector {
     }
 
     async fn open(&self, host: &str, port: u16) -> io::Result<BoxStream> {
-        let resolved: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+        self.open_any(lookup_host((host, port)).await?.collect())
+            .await
+    }
+
+    async fn open_any(&self, resolved: Vec<SocketAddr>) -> io::Result<BoxStream> {
         let addresses = interleave(resolved);
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, TcpError::NoAddress));
@@ -182,7 +189,8 @@ impl Connector for TcpConnector {
     }
 }
 
-/// The families take turns, beginning with that of the first address; within a family the resolver's order stays.
+/// The families take turns, beginning with that of the first address; within a family the
+/// resolver's order stays.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addresses.first() else {
         return addresses;
@@ -200,7 +208,8 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-/// Why no address of a name could be connected to: what the [`io::Error`] of a [`TcpConnector`] holds.
+/// Why no address of a name could be connected to: what the [`io::Error`] of a [`TcpConnector`]
+/// holds.
 #[derive(Debug, Snafu)]
 #[non_exhaustive]
 pub enum TcpError {
@@ -283,6 +292,25 @@ mod tests {
             error.to_string().contains(&format!("127.0.0.1:{port}")),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_not_the_end() {
+        let refusing = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listening = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let refused = refusing.local_addr().unwrap();
+        drop(refusing);
+        let resolved = vec![refused, listening.local_addr().unwrap()];
+        let connector = TcpConnector::new();
+        let (ours, theirs) = tokio::join!(connector.open_any(resolved), listening.accept());
+        let (mut ours, (mut theirs, _)) = (ours.unwrap(), theirs.unwrap());
+        theirs.write_all(b"x").await.unwrap();
+        assert_eq!(ours.read_u8().await.unwrap(), b'x');
+
+        let error = connector.open_any(vec![refused; 2]).await.err().unwrap();
+        assert!(error.to_string().contains(&refused.to_string()), "{error}");
+        let error = connector.open_any(vec![]).await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]

@@ -54,11 +54,12 @@ impl Versions {
         }
     }
 
-    /// The highest version of `R` that lies in `own`, that this crate can encode, and that the broker offers.
+    /// The highest version of `R` that lies in `own`, that this crate can encode, and that the
+    /// broker offers.
     ///
-    /// `own` is `R::VERSIONS` unless the caller needs something that only some versions have. What a broker offers is
-    /// not taken at its word beyond that: Kafka 4 advertises Produce from 0 but refuses what is below 3, which our own
-    /// minimum keeps us from.
+    /// `own` is `R::VERSIONS` unless the caller needs something that only some versions have. What
+    /// a broker offers is not taken at its word beyond that: Kafka 4 advertises Produce from 0 but
+    /// refuses what is below 3, which our own minimum keeps us from.
     ///
     /// # Errors
     ///
@@ -84,13 +85,15 @@ impl Versions {
         self.apis.get(&(api as i16)).copied()
     }
 
-    /// The level of a feature that the cluster has agreed on (`transaction.version`, `group.version`, ...), `None` if
-    /// there is none. This, and not what a single broker supports, says what may be used.
+    /// The level of a feature that the cluster has agreed on (`transaction.version`,
+    /// `group.version`, ...), `None` if there is none. This, and not what a single broker supports,
+    /// says what may be used.
     pub fn finalized_feature(&self, name: &str) -> Option<i16> {
         self.finalized_features.get(name).copied()
     }
 
-    /// The epoch of the finalized features: of two answers, the one with the higher epoch is the newer one.
+    /// The epoch of the finalized features: of two answers, the one with the higher epoch is the
+    /// newer one.
     pub fn finalized_features_epoch(&self) -> Option<i64> {
         self.finalized_epoch
     }

@@ -1,4 +1,5 @@
-//! A session's queue into the socket: vectored writes over as many frames as are waiting, then one flush.
+//! A session's queue into the socket: vectored writes over as many frames as are waiting, then one
+//! flush.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,13 +10,14 @@ use tokio::time::Instant;
 
 use crate::session::Session;
 
-/// Slices given to the system at once. A produce frame has about two per partition, a small request one.
+/// Slices given to the system at once. A produce frame has about two per partition, a small request
+/// one.
 const MAX_SLICES: usize = 64;
 
 /// Writes what a session has to send.
 ///
-/// The session keeps account of every byte the socket has taken, so a frame that is half written when a poll ends is
-/// continued by the next one, whoever has lost interest in it.
+/// The session keeps account of every byte the socket has taken, so a frame that is half written
+/// when a poll ends is continued by the next one, whoever has lost interest in it.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     unflushed: bool,

@@ -444,3 +444,73 @@ async fn an_aborted_task_leaves_nobody_waiting() {
     assert_eq!(pair.counters.snapshot().requests_pending, 0);
     assert!(pair.connection.is_closed());
 }
+
+/// Whatever a peer sends, the connection ends and every request with it.
+#[tokio::test(start_paused = true)]
+async fn garbage_closes_the_connection_and_hangs_nobody() {
+    let mut rng = fastrand::Rng::with_seed(42);
+    for _ in 0..500 {
+        let mut pair = pair(64 * 1024);
+        let pending: Vec<_> = (0..3).map(|n| pair.submit(&n.to_string(), 10)).collect();
+        let mut garbage: Vec<u8> = (0..rng.usize(1..200)).map(|_| rng.u8(..)).collect();
+        if rng.bool() {
+            // A length that is believed, and perhaps the right correlation id.
+            let length = rng.u32(4..300);
+            garbage.splice(
+                ..0,
+                length
+                    .to_be_bytes()
+                    .into_iter()
+                    .chain([0, 0, 0, rng.u8(..2)]),
+            );
+        }
+        pair.broker.stream.write_all(&garbage).await.unwrap();
+        drop(pair.broker);
+        for pending in pending {
+            // A lucky answer is possible, waiting for ever is not.
+            drop(pending.await);
+        }
+        pair.connection.closed().await;
+        assert_eq!(pair.counters.snapshot().requests_pending, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_on_many_threads_get_their_own_answers() {
+    let mut pair = pair(100);
+    let counters = pair.counters.clone();
+    let broker = tokio::spawn(async move {
+        while let Some(frame) = pair.broker.frame().await {
+            let (header, body) = frame::decode_request_header(&frame).unwrap();
+            let request: HeartbeatRequest = decode_message(&body, VERSION).unwrap();
+            let code = request.group_id.parse().unwrap();
+            pair.broker
+                .answer_named(header.correlation_id, code, 0)
+                .await;
+        }
+    });
+    let callers = (0..8).map(|caller| {
+        let connection = pair.connection.clone();
+        tokio::spawn(async move {
+            for n in 0..250 {
+                let code = caller * 250 + n;
+                let pending = connection.submit(&named(&code.to_string()), VERSION, after(60));
+                if n % 7 == 0 {
+                    // Forgotten: the next answers must still be the right ones.
+                    drop(pending);
+                } else {
+                    assert_eq!(pending.await.unwrap().error_code, code);
+                }
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    drop(pair.connection);
+    broker.await.unwrap();
+    pair.task.await.unwrap();
+    assert_eq!(counters.snapshot().requests, 2000);
+    assert_eq!(counters.snapshot().requests_pending, 0);
+}

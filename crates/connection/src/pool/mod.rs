@@ -1,4 +1,5 @@
-//! All connections of a client: one per broker and [`ConnectionGroup`](crate::ConnectionGroup), made on demand.
+//! All connections of a client: one per broker and [`ConnectionGroup`](crate::ConnectionGroup),
+//! made on demand.
 
 mod slots;
 mod task;
@@ -9,7 +10,7 @@ mod tests;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -24,13 +25,15 @@ use crate::stats::{Counters, PoolStats};
 use crate::transport::Connector;
 use slots::{Found, Key, Outcome, Slots, Target};
 
-/// The connections of a client, one per broker and [`ConnectionGroup`]. Cloning is cheap; all clones are the same pool.
+/// The connections of a client, one per broker and [`ConnectionGroup`]. Cloning is cheap; all
+/// clones are the same pool.
 ///
-/// - Callers who want the same connection share one dial, which belongs to the pool: a caller who gives up cancels nothing but
-///   the own wait, and a failure reaches everyone who waits.
-/// - After a failed dial there is a pause before the next (KIP-144). Callers wait through it, unless their deadline is before
-///   its end: those fail at once, with the latest failure.
-/// - A dial that hangs delays no other one. The lock inside is held for look-ups only, never while something is awaited.
+/// - Callers who want the same connection share one dial, which belongs to the pool: a caller who
+///   gives up cancels nothing but the own wait, and a failure reaches everyone who waits.
+/// - After a failed dial there is a pause before the next (KIP-144). Callers wait through it,
+///   unless their deadline is before its end: those fail at once, with the latest failure.
+/// - A dial that hangs delays no other one. The lock inside is held for look-ups only, never while
+///   something is awaited.
 /// - A closed connection is never handed out.
 /// - Dropping the last clone closes every connection without waiting.
 #[derive(Clone)]
@@ -50,13 +53,15 @@ struct Shared {
     counters: Arc<Counters>,
     slots: Mutex<Slots>,
     tasks: TaskTracker,
+    /// Nothing begins any more, and nobody waits for it.
+    closed: CancellationToken,
     /// Ends every task at once.
     stop: CancellationToken,
 }
 
 impl Pool {
-    /// A pool without connections. `rng` decides jitter and the order of bootstrap addresses, nothing else: the same seed and
-    /// the same calls give the same dials.
+    /// A pool without connections. `rng` decides jitter and the order of bootstrap addresses,
+    /// nothing else: the same seed and the same calls give the same dials.
     pub fn new(config: PoolConfig, connector: Arc<dyn Connector>, rng: fastrand::Rng) -> Self {
         let shared = Shared {
             connection_config: Arc::new(config.connection.clone()),
@@ -69,6 +74,7 @@ impl Pool {
             )),
             config,
             tasks: TaskTracker::new(),
+            closed: CancellationToken::new(),
             stop: CancellationToken::new(),
         };
         Self {
@@ -80,16 +86,17 @@ impl Pool {
 
     /// Replaces the address book with all brokers of a cluster.
     ///
-    /// Connections to brokers that are gone from it, or have another address in it, are no longer handed out; what is pending on
-    /// them is still answered, then they close. The next call for a broker that moved dials its new address.
+    /// Connections to brokers that are gone from it, or have another address in it, are no longer
+    /// handed out; what is pending on them is still answered, then they close. The next call for a
+    /// broker that moved dials its new address.
     pub fn update_nodes(&self, nodes: impl IntoIterator<Item = (i32, HostPort)>) {
         self.shared()
             .lock()
             .replace_nodes(nodes.into_iter().collect());
     }
 
-    /// Adds brokers to the address book, or moves them, and leaves all others alone: what a response knows that mentions only
-    /// some brokers (KIP-951).
+    /// Adds brokers to the address book, or moves them, and leaves all others alone: what a
+    /// response knows that mentions only some brokers (KIP-951).
     pub fn learn_nodes(&self, nodes: impl IntoIterator<Item = (i32, HostPort)>) {
         self.shared().lock().learn_nodes(nodes);
     }
@@ -98,8 +105,9 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`ConnectionError::UnknownNode`] if the address book lacks it, [`ConnectionError::Dial`] if the dial waited for fails,
-    /// [`ConnectionError::DialTimedOut`] if there is none by the deadline.
+    /// [`ConnectionError::UnknownNode`] if the address book lacks it, [`ConnectionError::Dial`] if
+    /// the dial waited for fails, [`ConnectionError::DialTimedOut`] if there is none by the
+    /// deadline.
     ///
     /// # Cancel safety
     ///
@@ -128,10 +136,12 @@ impl Pool {
         })
     }
 
-    /// A connection to any of the bootstrap addresses: one that is there already, or the first that can be made.
+    /// A connection to any of the bootstrap addresses: one that is there already, or the first that
+    /// can be made.
     ///
-    /// The addresses are tried in random order, each after a pause if it failed before, and beside the one before it if that takes
-    /// long. After one round without success this fails; trying again is the caller's decision.
+    /// The addresses are tried in random order, each after a pause if it failed before, and beside
+    /// the one before it if that takes long. After one round without success this fails; trying
+    /// again is the caller's decision.
     ///
     /// # Errors
     ///
@@ -177,29 +187,31 @@ impl Pool {
         })
     }
 
-    /// Stops handing out connections to bootstrap addresses made so far, and lets each close when nothing is pending on it. For the
-    /// moment when the brokers' own addresses are known.
+    /// Stops handing out connections to bootstrap addresses made so far, and lets each close when
+    /// nothing is pending on it. For the moment when the brokers' own addresses are known.
     pub fn close_bootstrap(&self) {
         self.shared().lock().retire_bootstrap();
     }
 
-    /// Closes all connections of an owner at once; what is pending on them fails. Owner 0, which is everybody, is left alone.
+    /// Closes all connections of an owner at once; what is pending on them fails. Owner 0, which is
+    /// everybody, is left alone.
     pub fn close_owner(&self, owner: u64) {
         if owner != 0 {
             self.shared().lock().close_owner(owner);
         }
     }
 
-    /// Closes the pool: nothing is handed out any more, and each connection closes when nothing is pending on it, or at the
-    /// deadline. Returns as soon as all are closed, and never after the deadline.
+    /// Closes the pool: nothing is handed out any more, and each connection closes when nothing is
+    /// pending on it, or at the deadline. Returns as soon as all are closed, and never after the
+    /// deadline.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it leaves the pool closed, with connections that close as soon as nothing is pending on them.
+    /// Dropping it leaves the pool closed, with connections that close as soon as nothing is
+    /// pending on them.
     pub async fn close(&self, deadline: Instant) {
         let shared = self.shared();
-        shared.lock().close();
-        shared.tasks.close();
+        shared.close();
         if timeout_at(deadline, shared.tasks.wait()).await.is_err() {
             debug!("closing connections with requests pending");
             shared.stop.cancel();
@@ -251,7 +263,8 @@ impl Pool {
                     if deadline < until {
                         return Err(ConnectionError::DialTimedOut { peer, source });
                     }
-                    sleep_until(until).await;
+                    // Either end of the wait leads to another look.
+                    drop(timeout_at(until, self.shared().closed.cancelled()).await);
                 }
             }
         }
@@ -268,8 +281,7 @@ impl fmt::Debug for Pool {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.lock().close();
-        self.shared.tasks.close();
+        self.shared.close();
         self.shared.stop.cancel();
     }
 }
@@ -278,6 +290,12 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Slots> {
         // The lock's holders do not panic, and if one did, the slots would still be whole.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.lock().close();
+        self.tasks.close();
+        self.closed.cancel();
     }
 
     /// What there is for a key; begins a dial if there is nothing and one may begin.

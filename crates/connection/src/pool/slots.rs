@@ -1,4 +1,5 @@
-//! What the pool knows about each key: dialing, up, or pausing after a failure. No I/O and no waiting happens here.
+//! What the pool knows about each key: dialing, up, or pausing after a failure. No I/O and no
+//! waiting happens here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,6 +130,9 @@ impl Slots {
         if self.closed {
             return Err(ConnectionError::PoolClosed);
         }
+        if let Some(connection) = self.existing(key) {
+            return Ok((Found::Ready(connection), None));
+        }
         let peer = match &key.target {
             Target::Bootstrap(address) => Peer::bootstrap(address.clone()),
             Target::Node(node) => match self.nodes.get(node) {
@@ -137,19 +141,13 @@ impl Slots {
             },
         };
         let slot = self.slots.entry(key.clone()).or_default();
-        match &mut slot.link {
-            Link::Up { connection, .. } if !connection.is_closed() => {
-                return Ok((Found::Ready(connection.clone()), None));
-            }
-            Link::Dialing { peer, waiters, .. } => {
-                let (waiter, outcome) = oneshot::channel();
-                // Those who gave up do not pile up behind a dial that hangs.
-                waiters.retain(|waiter| !waiter.is_closed());
-                waiters.push(waiter);
-                let peer = peer.clone();
-                return Ok((Found::Dialing { peer, outcome }, None));
-            }
-            Link::Up { .. } | Link::Down => {}
+        if let Link::Dialing { peer, waiters, .. } = &mut slot.link {
+            let (waiter, outcome) = oneshot::channel();
+            // Those who gave up do not pile up behind a dial that hangs.
+            waiters.retain(|waiter| !waiter.is_closed());
+            waiters.push(waiter);
+            let peer = peer.clone();
+            return Ok((Found::Dialing { peer, outcome }, None));
         }
         if let Some(until) = slot.not_before.filter(|not_before| *not_before > now) {
             let source = slot.latest_failure.clone();
@@ -178,7 +176,8 @@ impl Slots {
             waiters: vec![waiter],
             stop: stop.clone(),
         };
-        // Counted from here even if it succeeds: a broker that accepts and hangs up at once is not dialed in a tight loop.
+        // Counted from here even if it succeeds: a broker that accepts and hangs up at once is not
+        // dialed in a tight loop.
         slot.not_before = Some(now + self.reconnect_backoff.delay(1, &mut self.rng));
         let setup_timeout = self.setup_timeout.delay(slot.failures + 1, &mut self.rng);
         let begun = Begun {
@@ -196,8 +195,8 @@ impl Slots {
         self.slots.get(key).and_then(Slot::connection).cloned()
     }
 
-    /// A connection of this group to some bootstrap address, or else the addresses in the order in which to try them: at random,
-    /// those that need no pause first.
+    /// A connection of this group to some bootstrap address, or else the addresses in the order in
+    /// which to try them: at random, those that need no pause first.
     pub(super) fn bootstrap(
         &mut self,
         group: ConnectionGroup,
@@ -228,7 +227,8 @@ impl Slots {
         Ok(Err(order))
     }
 
-    /// Takes the result of a dial. True if the connection is the key's connection now; otherwise nobody wants it any more.
+    /// Takes the result of a dial. True if the connection is the key's connection now; otherwise
+    /// nobody wants it any more.
     pub(super) fn dialed(
         &mut self,
         begun: &Begun,

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
-use tracing::{Instrument, debug, debug_span};
+use tracing::{Instrument, debug, info, info_span, trace};
 
 use super::Shared;
 use super::slots::Begun;
 use crate::connection::Connection;
 use crate::dial::Dial;
 use crate::driver::Driver;
-use crate::error::DialError;
+use crate::error::{CloseReason, DialError};
 use crate::transport::BoxStream;
 
 impl Shared {
     pub(super) fn spawn(self: &Arc<Self>, begun: Begun) {
-        let span = debug_span!(
+        let span = info_span!(
             "connection",
             id = begun.id,
             client_id = self.connection_config.client_id.as_deref(),
@@ -45,7 +45,8 @@ impl Attempt {
     async fn run(mut self) {
         match self.dial().await {
             Ok((connection, driver)) => {
-                debug!(versions = ?connection.versions(), "ready");
+                debug!("ready");
+                trace!(versions = ?connection.versions());
                 if !self.settle(Ok(&connection)) {
                     connection.retire();
                 }
@@ -97,7 +98,14 @@ impl Attempt {
     async fn serve(&self, driver: Driver<BoxStream>) {
         self.shared.counters.opened();
         let reason = driver.run(&self.begun.stop).await;
-        debug!(%reason, "closed");
+        match reason {
+            CloseReason::Fault { .. } | CloseReason::RequestTimedOut { .. } => {
+                info!(%reason, "connection lost");
+            }
+            CloseReason::Idle | CloseReason::Retired | CloseReason::Shutdown => {
+                debug!(%reason, "closed");
+            }
+        }
         self.shared.counters.closed();
         self.shared.lock().ended(&self.begun.key, self.begun.id);
     }

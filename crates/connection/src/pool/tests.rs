@@ -652,3 +652,16 @@ async fn the_same_seed_gives_the_same_run() {
     assert_eq!(first, run(11).await);
     assert_ne!(first, run(12).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_the_wait_of_those_who_sit_out_a_pause() {
+    let (pool, mut dials) = pool();
+    let (result, ()) = tokio::join!(pool.connection(1, SHARED, after(10)), async {
+        dials.next().await.refuse();
+    });
+    result.unwrap_err();
+    let start = Instant::now();
+    let (result, ()) = tokio::join!(pool.connection(1, SHARED, after(10)), pool.close(after(1)));
+    assert!(matches!(result, Err(ConnectionError::PoolClosed)));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
