@@ -21,6 +21,7 @@ mod config;
 mod env;
 mod error;
 mod metadata;
+mod producer;
 mod raw;
 mod record;
 
@@ -34,4 +35,7 @@ pub use env::CpuWork;
 pub use error::{BrokerError, ConnectionFault, Error, ErrorKind, Result};
 pub use ottla_cluster::TopicPartition;
 pub use ottla_connection::{Connector, TcpConnector};
+pub use producer::{
+    Acks, Compression, Delivery, Partitioner, Producer, ProducerBuilder, ProducerMetrics,
+};
 pub use record::{Header, Record, RecordMetadata};

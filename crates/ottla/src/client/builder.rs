@@ -70,7 +70,8 @@ impl ClientBuilder {
         properties: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
         let mut builder = Self::new();
-        properties::apply(&mut builder, PROPERTIES, &[], properties)?;
+        let elsewhere = properties::names_of(crate::producer::PROPERTIES);
+        properties::apply(&mut builder, PROPERTIES, &elsewhere, properties)?;
         Ok(builder)
     }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{ClientBuilder, ClientConfig, ClientMetrics, Core};
 use crate::admin::Admin;
 use crate::error::Result;
+use crate::producer::ProducerBuilder;
 
 /// A client of one Kafka cluster.
 ///
@@ -86,6 +87,11 @@ impl Client {
         self.core.tasks.close();
         // Tasks end at the token; the deadline is for one that is in the middle of CPU work.
         let _ = timeout_at(deadline, self.core.tasks.wait()).await;
+    }
+
+    /// Begins a producer with all settings at their defaults.
+    pub fn producer(&self) -> ProducerBuilder {
+        ProducerBuilder::new(self.core.clone())
     }
 
     /// An admin of the cluster.

@@ -9,7 +9,7 @@ mod metrics;
 mod target;
 
 pub use builder::ClientBuilder;
-pub(crate) use builder::ClientConfig;
+pub(crate) use builder::{ClientConfig, PROPERTIES};
 pub(crate) use core::Core;
 pub use handle::Client;
 pub use metrics::ClientMetrics;
