@@ -16,23 +16,39 @@ async fn a_topics_life() {
 
     let topic = real::topic(&client, "life", 2, &[("cleanup.policy", "compact")]).await;
     let listed = admin.list_topics().await.unwrap();
-    assert!(listed.iter().any(|listing| listing.name == topic && listing.partitions == 2));
+    assert!(
+        listed
+            .iter()
+            .any(|listing| listing.name == topic && listing.partitions == 2)
+    );
 
     let again = NewTopic::new(&topic).partitions(1).replication_factor(1);
     let error = admin.create_topic(again).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Broker { code, .. } if code.code() == 36), "{error}");
+    assert!(
+        matches!(error.kind(), ErrorKind::Broker { code, .. } if code.code() == 36),
+        "{error}"
+    );
 
-    admin.create_partitions([(&*topic, 5)]).await.unwrap()[&topic].as_ref().unwrap();
+    admin.create_partitions([(&*topic, 5)]).await.unwrap()[&topic]
+        .as_ref()
+        .unwrap();
     crate::support::eventually("the topic has five partitions", async || {
         let described = admin.describe_topics([&*topic]).await.unwrap();
-        described[&topic].as_ref().is_ok_and(|topic| topic.partitions.len() == 5)
+        described[&topic]
+            .as_ref()
+            .is_ok_and(|topic| topic.partitions.len() == 5)
     })
     .await;
 
     let start = admin.delete_records([((&*topic, 0).into(), -1)]).await;
-    assert!(start[&(&*topic, 0).into()].is_err(), "a compacted topic keeps its records");
+    assert!(
+        start[&(&*topic, 0).into()].is_err(),
+        "a compacted topic keeps its records"
+    );
 
-    admin.delete_topics([&*topic]).await.unwrap()[&topic].as_ref().unwrap();
+    admin.delete_topics([&*topic]).await.unwrap()[&topic]
+        .as_ref()
+        .unwrap();
     crate::support::eventually("the topic is gone", async || {
         let described = admin.describe_topics([&*topic]).await.unwrap();
         matches!(described[&topic].as_ref(),

@@ -12,7 +12,10 @@ pub(crate) async fn eventually(what: &str, mut asks: impl AsyncFnMut() -> bool) 
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while !asks().await {
-        assert!(tokio::time::Instant::now() < deadline, "never came true: {what}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "never came true: {what}"
+        );
         tick.tick().await;
     }
 }

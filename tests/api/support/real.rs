@@ -24,13 +24,19 @@ pub(crate) fn version() -> Version {
 
 /// A client of the real Kafka.
 pub(crate) fn client() -> Client {
-    Client::builder().bootstrap_servers(brokers()).build().expect("a client")
+    Client::builder()
+        .bootstrap_servers(brokers())
+        .build()
+        .expect("a client")
 }
 
 /// A name that no other test and no earlier run has used.
 pub(crate) fn unique(stem: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970")
+        .as_nanos();
     format!("{stem}-{nanos:x}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
@@ -42,10 +48,17 @@ pub(crate) async fn topic(
     configs: &[(&str, &str)],
 ) -> String {
     let name = unique(stem);
-    let topic = NewTopic::new(&name).partitions(partitions).replication_factor(1);
-    let topic = configs.iter().fold(topic, |topic, (key, value)| topic.config(*key, *value));
+    let topic = NewTopic::new(&name)
+        .partitions(partitions)
+        .replication_factor(1);
+    let topic = configs
+        .iter()
+        .fold(topic, |topic, (key, value)| topic.config(*key, *value));
     let admin = client.admin().with_timeout(PATIENCE);
-    admin.create_topic(topic).await.expect("the topic is created");
+    admin
+        .create_topic(topic)
+        .await
+        .expect("the topic is created");
     super::eventually("the topic has leaders", async || {
         let described = admin.describe_topics([&*name]).await.expect("an answer");
         matches!(&described[&name], Ok(topic) if topic.partitions.len() == partitions as usize
@@ -57,5 +70,7 @@ pub(crate) async fn topic(
 
 /// A Java tool of the brokers' own release.
 pub(crate) fn java(main_class: &str, args: &[&str]) -> Command {
-    Jars::resolve(version()).expect("Kafka's jars").java_class(main_class, args)
+    Jars::resolve(version())
+        .expect("Kafka's jars")
+        .java_class(main_class, args)
 }
