@@ -1,4 +1,1 @@
-//! Tests against the public API, in one binary: on the fake cluster and, under `real`, on a real Kafka.
-
-mod real;
-mod support;
+//! Tests against the public API.

@@ -1,1 +1,80 @@
-//! A Kafka cluster inside your process.
+//! A Kafka cluster inside your process, for tests: the real protocol, Kafka 4.3's semantics, injectable faults.
+//!
+//! Clients reach it over TCP on 127.0.0.1, whatever language they are written in, or over in-memory pipes, where
+//! tokio's paused clock works and a run repeats itself exactly. What is in the logs, which requests arrived, and what
+//! a correct client would not have sent, can be read without trusting any client.
+//!
+//! ```
+//! use ottla_codec::messages::{produce::ProduceRequest, fetch::FetchRequest};
+//! use ottla_codec::ErrorCode;
+//! use ottla_fake::{FakeCluster, Record};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), ottla_fake::FakeError> {
+//! let cluster = FakeCluster::builder().brokers(3).topic("orders", 6).start().await?;
+//! println!("bootstrap.servers={}", cluster.bootstrap_servers());
+//!
+//! // Records that are there before any client comes.
+//! cluster.append("orders", 0, [Record::new("k", "v")]).await?;
+//! assert_eq!(cluster.log("orders", 0).await?[0].offset, 0);
+//!
+//! // The next two produces are applied, but their answers are lost with the connection.
+//! cluster.on::<ProduceRequest>().times(2).apply_then_close();
+//! // Broker 2 refuses one fetch.
+//! cluster.on::<FetchRequest>().broker(2).error(ErrorCode::NotLeaderOrFollower);
+//! // Partition 0 gets another leader, which needs a moment to notice.
+//! cluster.move_leader_slowly("orders", 0, 2, std::time::Duration::from_millis(200)).await?;
+//!
+//! // … run the client under test …
+//!
+//! assert_eq!(cluster.violations().await?, []);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it is
+//! One task owns all state; connections are dumb, and each is served one request at a time, as brokers do. One log per
+//! partition stands for all replicas, so replication is instant unless a test holds it back. Nothing is written to
+//! disk. There is no security, no quota, and there are no group members and no transaction coordinator yet.
+//!
+//! # Replay
+//! With [`start_in_memory`](FakeClusterBuilder::start_in_memory), a current-thread runtime, a paused clock, a set
+//! [`wall_clock_start_ms`](FakeClusterBuilder::wall_clock_start_ms) and the same
+//! [`seed`](FakeClusterBuilder::seed), the same client does the same: [`FakeCluster::requests`] of two runs are equal.
+//!
+//! # What is served
+//! Anything else is answered with UNSUPPORTED_VERSION where its response has one place for an error, and by closing
+//! the connection, as brokers do, where it has not; either way it is a [`Violation::NotServed`].
+//!
+#![doc = include_str!("served.md")]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod api;
+mod broker;
+mod builder;
+mod cluster;
+mod connection;
+mod error;
+mod event_loop;
+mod faults;
+mod groups;
+mod handle;
+mod log;
+mod metadata_view;
+mod producers;
+mod requests;
+mod state;
+mod timers;
+mod topic;
+mod topic_config;
+mod transport;
+mod violations;
+
+pub use builder::{FakeClusterBuilder, TopicSpec};
+pub use cluster::{FakeCluster, OpenTransaction, PartitionInfo};
+pub use error::FakeError;
+pub use faults::{FailWith, Hold, Interception, RuleBuilder};
+pub use groups::CommittedOffset;
+pub use log::{Compaction, ControlMarker, LoggedRecord, Record};
+pub use requests::LoggedRequest;
+pub use violations::{InvalidBatch, Violation};

@@ -1,0 +1,91 @@
+//! DescribeConfigs, for topics.
+
+use ottla_codec::ErrorCode;
+use ottla_codec::messages::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
+    DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+
+use super::Outcome;
+use crate::state::{RequestContext, State};
+use crate::topic::Topic;
+
+const TOPIC_RESOURCE: i8 = 2;
+const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+const DEFAULT_CONFIG: i8 = 5;
+
+pub(super) fn handle(
+    state: &mut State,
+    _context: &RequestContext,
+    request: DescribeConfigsRequest,
+) -> Outcome {
+    let synonyms = request.include_synonyms;
+    let results = request
+        .resources
+        .into_iter()
+        .map(|resource| describe(state, resource, synonyms));
+    let results = results.collect();
+    Outcome::respond(DescribeConfigsResponse {
+        results,
+        ..Default::default()
+    })
+}
+
+fn describe(
+    state: &State,
+    resource: DescribeConfigsResource,
+    synonyms: bool,
+) -> DescribeConfigsResult {
+    let topic = match resource.resource_type {
+        TOPIC_RESOURCE if !Topic::is_valid_name(&resource.resource_name) => {
+            Err(ErrorCode::InvalidTopicException)
+        }
+        TOPIC_RESOURCE => state
+            .topics
+            .get(&resource.resource_name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition),
+        _ => Err(ErrorCode::InvalidRequest),
+    };
+    let entries = topic
+        .as_ref()
+        .map(|topic| topic.config.entries())
+        .unwrap_or_default();
+    let wanted = |name: &String| {
+        resource
+            .configuration_keys
+            .as_ref()
+            .is_none_or(|keys| keys.contains(name))
+    };
+    let configs =
+        entries
+            .into_iter()
+            .filter(|(name, ..)| wanted(name))
+            .map(|(name, value, set)| {
+                let config_source = if set {
+                    DYNAMIC_TOPIC_CONFIG
+                } else {
+                    DEFAULT_CONFIG
+                };
+                let synonym = DescribeConfigsSynonym {
+                    name: name.clone(),
+                    value: Some(value.clone()),
+                    source: config_source,
+                    ..Default::default()
+                };
+                DescribeConfigsResourceResult {
+                    name,
+                    value: Some(value),
+                    config_source,
+                    synonyms: if synonyms { vec![synonym] } else { Vec::new() },
+                    ..Default::default()
+                }
+            });
+    let configs = configs.collect();
+    DescribeConfigsResult {
+        error_code: topic.err().unwrap_or(ErrorCode::None).code(),
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name,
+        configs,
+        ..Default::default()
+    }
+}

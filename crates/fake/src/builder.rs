@@ -1,0 +1,328 @@
+//! What a cluster is made of, chosen before it starts.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ottla_codec::{ApiKey, VersionRange};
+use snafu::ResultExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::NewTopic;
+use crate::api::sessions::FetchSessions;
+use crate::broker::{Broker, Brokers};
+use crate::cluster::FakeCluster;
+use crate::error::{FakeError, ListenSnafu};
+use crate::event_loop;
+use crate::handle::Handle;
+use crate::state::{Options, State};
+use crate::transport::{self, Transport};
+
+/// The port of every broker that is reached through pipes.
+const PIPE_PORT: u16 = 9092;
+
+/// A topic to create when the cluster starts.
+///
+/// ```
+/// let topic = ottla_fake::TopicSpec::new("accounts", 3).replication(2).config("cleanup.policy", "compact");
+/// ```
+#[derive(Clone, Debug)]
+pub struct TopicSpec {
+    pub(crate) new: NewTopic,
+}
+
+impl TopicSpec {
+    /// A topic with so many partitions.
+    #[must_use]
+    pub fn new(name: impl Into<String>, partitions: i32) -> Self {
+        Self {
+            new: NewTopic {
+                partitions,
+                ..NewTopic::named(&name.into())
+            },
+        }
+    }
+
+    /// How many replicas each partition has. Default: the cluster's, see [`FakeClusterBuilder::replication`].
+    #[must_use]
+    pub fn replication(mut self, replication: i16) -> Self {
+        self.new.replication = replication;
+        self
+    }
+
+    /// The brokers that hold each partition, its preferred leader first; instead of the numbers.
+    #[must_use]
+    pub fn assignments(mut self, assignments: impl IntoIterator<Item = Vec<i32>>) -> Self {
+        self.new.assignments = (0..).zip(assignments).collect();
+        (self.new.partitions, self.new.replication) = (-1, -1);
+        self
+    }
+
+    /// A topic setting by its Kafka name, for example `max.message.bytes`.
+    #[must_use]
+    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.new.configs.push((name.into(), Some(value.into())));
+        self
+    }
+}
+
+/// Chooses what a [`FakeCluster`] is made of.
+#[derive(Clone, Debug)]
+pub struct FakeClusterBuilder {
+    brokers: i32,
+    racks: Vec<String>,
+    base_port: u16,
+    seed: u64,
+    wall_clock_start_ms: Option<i64>,
+    replication: Option<i16>,
+    topics: Vec<TopicSpec>,
+    options: Options,
+}
+
+impl Default for FakeClusterBuilder {
+    fn default() -> Self {
+        Self {
+            brokers: 1,
+            racks: Vec::new(),
+            base_port: 0,
+            seed: 0,
+            wall_clock_start_ms: None,
+            replication: None,
+            topics: Vec::new(),
+            options: Options {
+                transport: Transport::Memory,
+                auto_create_topics: false,
+                default_partitions: 1,
+                default_replication: 1,
+                fetch_session_slots: 1000,
+                pipe_capacity: 64 << 10,
+                keep_frames: false,
+                advertised: BTreeMap::new(),
+            },
+        }
+    }
+}
+
+impl FakeClusterBuilder {
+    /// How many brokers there are; their ids are 1, 2, 3 and so on. Default: 1.
+    #[must_use]
+    pub fn brokers(mut self, brokers: i32) -> Self {
+        self.brokers = brokers;
+        self
+    }
+
+    /// The brokers' racks in turn. With racks a leader sends consumers to a replica in their own rack (KIP-392), as
+    /// brokers with `RackAwareReplicaSelector` do. Default: none.
+    #[must_use]
+    #[doc(alias = "broker.rack")]
+    pub fn racks(mut self, racks: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.racks = racks.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Creates a topic with so many partitions, replicated as by [`replication`](Self::replication).
+    #[must_use]
+    pub fn topic(self, name: impl Into<String>, partitions: i32) -> Self {
+        self.topic_spec(TopicSpec::new(name, partitions))
+    }
+
+    /// Creates a topic.
+    #[must_use]
+    pub fn topic_spec(mut self, topic: TopicSpec) -> Self {
+        self.topics.push(topic);
+        self
+    }
+
+    /// Replicas of topics that do not say. Default: 3, or the number of brokers if that is less.
+    #[must_use]
+    #[doc(alias = "default.replication.factor")]
+    pub fn replication(mut self, replication: i16) -> Self {
+        self.replication = Some(replication);
+        self
+    }
+
+    /// Partitions of topics that do not say. Default: 1.
+    #[must_use]
+    #[doc(alias = "num.partitions")]
+    pub fn default_partitions(mut self, partitions: i32) -> Self {
+        self.options.default_partitions = partitions;
+        self
+    }
+
+    /// Whether Metadata creates the topics it is asked about, where the client allows it. Default: no.
+    #[must_use]
+    #[doc(alias = "auto.create.topics.enable")]
+    pub fn auto_create_topics(mut self, enabled: bool) -> Self {
+        self.options.auto_create_topics = enabled;
+        self
+    }
+
+    /// The first broker's TCP port; the others follow. Default: free ports.
+    #[must_use]
+    pub fn base_port(mut self, port: u16) -> Self {
+        self.base_port = port;
+        self
+    }
+
+    /// What topic ids, session ids and random faults are made from. Default: 0.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The cluster's wall clock at its start, in milliseconds; it goes on with tokio's clock. Default: now.
+    ///
+    /// A run that is to be repeated exactly sets it (and its client's).
+    #[must_use]
+    pub fn wall_clock_start_ms(mut self, start: i64) -> Self {
+        self.wall_clock_start_ms = Some(start);
+        self
+    }
+
+    /// How many bytes a pipe holds in each direction before its writer waits. Default: 64 KiB.
+    #[must_use]
+    pub fn pipe_capacity(mut self, bytes: usize) -> Self {
+        self.options.pipe_capacity = bytes.max(1);
+        self
+    }
+
+    /// How many fetch sessions each broker keeps. Default: 1000.
+    #[must_use]
+    #[doc(alias = "max.incremental.fetch.session.cache.slots")]
+    pub fn fetch_session_slots(mut self, slots: usize) -> Self {
+        self.options.fetch_session_slots = slots;
+        self
+    }
+
+    /// Whether the request log keeps whole frames beside their hashes. Default: no.
+    #[must_use]
+    pub fn keep_frames(mut self, keep: bool) -> Self {
+        self.options.keep_frames = keep;
+        self
+    }
+
+    /// Advertises other versions of an API than it serves: fewer, to be an older broker, or an API that the test
+    /// answers itself through [`FakeCluster::on`].
+    #[must_use]
+    pub fn advertise(mut self, api: ApiKey, min: i16, max: i16) -> Self {
+        self.options
+            .advertised
+            .insert(api as i16, Some(VersionRange::new(min, max)));
+        self
+    }
+
+    /// Does without an API: it is neither advertised nor served.
+    #[must_use]
+    pub fn without(mut self, api: ApiKey) -> Self {
+        self.options.advertised.insert(api as i16, None);
+        self
+    }
+
+    /// Starts the cluster with a TCP listener on 127.0.0.1 for each broker. Pipes work too.
+    ///
+    /// # Errors
+    /// When a port cannot be had, or a topic is one that Kafka refuses.
+    ///
+    /// # Cancel safety
+    /// A start that is dropped leaves nothing behind.
+    pub async fn start(mut self) -> Result<FakeCluster, FakeError> {
+        self.options.transport = Transport::Tcp;
+        self.launch().await
+    }
+
+    /// Starts the cluster for clients in this process that connect through [`FakeCluster::connect`]. No socket is
+    /// opened, and tokio's paused clock works.
+    ///
+    /// # Errors
+    /// When a topic is one that Kafka refuses.
+    ///
+    /// # Cancel safety
+    /// A start that is dropped leaves nothing behind.
+    pub async fn start_in_memory(mut self) -> Result<FakeCluster, FakeError> {
+        self.options.transport = Transport::Memory;
+        self.launch().await
+    }
+
+    async fn launch(mut self) -> Result<FakeCluster, FakeError> {
+        if self.brokers < 1 {
+            return Err(FakeError::NoBrokers);
+        }
+        let default = i16::try_from(self.brokers.min(3)).unwrap_or(3);
+        self.options.default_replication = self.replication.unwrap_or(default);
+        let shutdown = CancellationToken::new();
+        let brokers = self.make_brokers(&shutdown)?;
+        let (events, inbox) = mpsc::unbounded_channel();
+        let wall_start_ms = self.wall_clock_start_ms.unwrap_or_else(wall_clock_now_ms);
+        let clocks = (self.seed, wall_start_ms);
+        let mut state = State::new(
+            self.options,
+            clocks,
+            brokers,
+            events.clone(),
+            shutdown.clone(),
+        );
+        for topic in &self.topics {
+            let topic = &topic.new;
+            topic
+                .create(&mut state)
+                .map_err(|(_, reason)| FakeError::InvalidTopic {
+                    topic: topic.name.clone(),
+                    reason,
+                })?;
+        }
+        let ids: Vec<i32> = state.brokers.keys().copied().collect();
+        let mut addresses = Vec::with_capacity(ids.len());
+        for id in ids {
+            let port = state.brokers.get(&id).map_or(0, |broker| broker.port);
+            state.listen(id).context(ListenSnafu { port })?;
+            if let Some(broker) = state.brokers.get(&id) {
+                addresses.push((id, broker.host.clone(), broker.port));
+            }
+        }
+        tokio::spawn(event_loop::run(state, inbox, shutdown.clone()));
+        Ok(FakeCluster::new(Handle::new(events), addresses, shutdown))
+    }
+
+    fn make_brokers(&self, shutdown: &CancellationToken) -> Result<Brokers, FakeError> {
+        let mut brokers = Brokers::new();
+        for (id, nth) in (1..=self.brokers).zip(0u16..) {
+            let (host, port, reserved) = match self.options.transport {
+                Transport::Memory => (format!("broker-{id}"), PIPE_PORT, None),
+                Transport::Tcp => {
+                    let port = if self.base_port == 0 {
+                        0
+                    } else {
+                        self.base_port.saturating_add(nth)
+                    };
+                    let socket = transport::reserve(port).context(ListenSnafu { port })?;
+                    let bound = socket.local_addr().context(ListenSnafu { port })?.port();
+                    ("127.0.0.1".to_owned(), bound, Some(socket))
+                }
+            };
+            let rack = self.racks.iter().cycle().nth(usize::from(nth)).cloned();
+            let broker = Broker {
+                id,
+                host,
+                port,
+                rack,
+                running: true,
+                alive: shutdown.child_token(),
+                sessions: FetchSessions::new(self.options.fetch_session_slots),
+                frozen_metadata: None,
+                reserved,
+                connections_accepted: 0,
+            };
+            brokers.insert(id, broker);
+        }
+        Ok(brokers)
+    }
+}
+
+/// The one place that reads the system's clock.
+fn wall_clock_now_ms() -> i64 {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}

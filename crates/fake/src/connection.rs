@@ -1,0 +1,164 @@
+//! One client connection: frames in, frames out, one request at a time.
+//!
+//! A broker mutes a connection while one of its requests is being processed; later ones wait in the transport.
+//! So answers are in order and a long poll or a hung request holds up everything behind it. This task knows no
+//! API beyond the first four bytes of a frame, which a cut rule may ask for.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ottla_codec::ApiKey;
+use ottla_codec::wire::Segments;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::event_loop::Event;
+use crate::faults::cuts::RequestCuts;
+
+/// `socket.request.max.bytes` of Kafka.
+const MAX_REQUEST_BYTES: usize = 104_857_600;
+/// API key and version: what is read of a frame before anything is decided about it.
+const FRAME_HEAD: usize = 4;
+
+/// What the loop tells a connection after each request.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Write the frame, then read on once `mute_for` has passed.
+    Send { frame: Segments, mute_for: Duration },
+    /// Write only so many bytes of the frame, then close.
+    Cut { frame: Segments, bytes: usize },
+    /// Nothing to write (acks=0); read on.
+    Silent,
+    /// Close without a word.
+    Close,
+}
+
+/// What a connection is made of besides its stream.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: u64,
+    pub(crate) broker: i32,
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) replies: mpsc::UnboundedReceiver<Reply>,
+    pub(crate) cuts: Arc<RequestCuts>,
+    pub(crate) alive: CancellationToken,
+}
+
+impl Connection {
+    /// Serves the stream until either side closes it or the broker goes down.
+    pub(crate) async fn serve<S>(mut self, mut stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let alive = self.alive.clone();
+        tokio::select! {
+            biased;
+            () = alive.cancelled() => {}
+            result = self.converse(&mut stream) => {
+                if let Err(error) = result {
+                    tracing::trace!(connection = self.id, %error, "connection ended");
+                }
+            }
+        }
+        let _ = self.events.send(Event::Closed {
+            connection: self.id,
+        });
+    }
+
+    async fn converse<S>(&mut self, stream: &mut S) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        while let Some(frame) = self.read_frame(stream).await? {
+            if self
+                .events
+                .send(Event::Request {
+                    connection: self.id,
+                    frame,
+                })
+                .is_err()
+            {
+                break;
+            }
+            match self.replies.recv().await {
+                Some(Reply::Send {
+                    mut frame,
+                    mute_for,
+                }) => {
+                    stream.write_all_buf(&mut frame).await?;
+                    stream.flush().await?;
+                    if !mute_for.is_zero() {
+                        tokio::time::sleep(mute_for).await;
+                    }
+                }
+                Some(Reply::Cut { frame, bytes }) => {
+                    let whole = frame.to_bytes();
+                    stream
+                        .write_all(whole.get(..bytes).unwrap_or(&whole))
+                        .await?;
+                    stream.flush().await?;
+                    stream.shutdown().await?;
+                    break;
+                }
+                Some(Reply::Silent) => {}
+                Some(Reply::Close) | None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next whole frame; `None` at the end of the stream or when a rule cuts the connection inside it.
+    async fn read_frame<S: AsyncRead + Unpin>(&self, stream: &mut S) -> io::Result<Option<Bytes>> {
+        let length = match stream.read_i32().await {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|length| (FRAME_HEAD..=MAX_REQUEST_BYTES).contains(length))
+            .ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, "request length out of range")
+            })?;
+        let mut frame = BytesMut::with_capacity(length.min(1 << 20));
+        read_up_to(stream, &mut frame, FRAME_HEAD).await?;
+        if let Some((api, at)) = self.cut(&frame, length) {
+            read_up_to(stream, &mut frame, at.saturating_sub(4).min(length)).await?;
+            let _ = self.events.send(Event::RequestCut {
+                connection: self.id,
+                api,
+                read: at,
+            });
+            return Ok(None);
+        }
+        read_up_to(stream, &mut frame, length).await?;
+        Ok(Some(frame.freeze()))
+    }
+
+    fn cut(&self, head: &[u8], length: usize) -> Option<(ApiKey, usize)> {
+        let (key, version) = head.split_at_checked(2)?;
+        let key = i16::from_be_bytes(key.try_into().ok()?);
+        let version = i16::from_be_bytes(version.try_into().ok()?);
+        let api = ApiKey::from_i16(key)?;
+        self.cuts
+            .cut(api, version, self.broker, length + 4)
+            .map(|at| (api, at))
+    }
+}
+
+async fn read_up_to<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    frame: &mut BytesMut,
+    length: usize,
+) -> io::Result<()> {
+    while frame.len() < length {
+        let missing = length - frame.len();
+        if stream.take(missing as u64).read_buf(frame).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The records section of a batch, out of and back into its compressed form.
+
+use bytes::Bytes;
+use ottla_codec::records::{Compression, Compressor, Decompressor};
+
+use super::batch::StoredBatch;
+use super::records::Malformed;
+
+/// More than any test wants to decompress at once; stops a bomb.
+const MAX_PLAIN_BYTES: usize = 256 << 20;
+
+/// The batch's records in plain form.
+pub(crate) fn decompress(batch: &StoredBatch) -> Result<Bytes, Malformed> {
+    let body = batch.body();
+    match compression(batch)? {
+        Compression::None => Ok(body),
+        compression => {
+            let plain = Decompressor::new().decompress(compression, &body, MAX_PLAIN_BYTES);
+            plain.map(Bytes::from).map_err(|_| Malformed)
+        }
+    }
+}
+
+/// Plain records in the form that `like` has its own in.
+pub(crate) fn compress(like: &StoredBatch, plain: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut out = Vec::new();
+    let mut compressor = Compressor::new(compression(like)?).map_err(|_| Malformed)?;
+    compressor
+        .compress(plain, &mut out)
+        .map_err(|_| Malformed)?;
+    Ok(out)
+}
+
+fn compression(batch: &StoredBatch) -> Result<Compression, Malformed> {
+    let id = u8::try_from(batch.compression()).map_err(|_| Malformed)?;
+    Compression::from_id(id).map_err(|_| Malformed)
+}

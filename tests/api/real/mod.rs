@@ -1,3 +1,0 @@
-//! Tests on a real Kafka, started by `cargo xtask test`.
-
-mod admin;
