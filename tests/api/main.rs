@@ -1,1 +1,4 @@
-//! Tests against the public API.
+//! Tests against the public API, in one binary: on the fake cluster and, under `real`, on a real Kafka.
+
+mod real;
+mod support;

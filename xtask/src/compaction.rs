@@ -11,9 +11,9 @@ use anyhow::{Result, ensure};
 use xtask::kafka::Cluster;
 
 use crate::flags::Flags;
-use crate::harness::{Run, cargo_test};
+use crate::harness::{Run, TestBinary};
 use crate::report::Report;
-use crate::suite::{API, Brokers, env};
+use crate::suite::{Brokers, env};
 
 const FAKE: &str = "compaction::fake::";
 const REAL: &str = "compaction::real::";
@@ -28,7 +28,9 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
 
 /// One step for the fake and one for each version.
 pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
-    report.step("compaction on the fake", || scenarios(FAKE, "fake", &[]));
+    report.step("compaction on the fake", || {
+        scenarios(&TestBinary::build("tests", "api")?, FAKE, "fake", &[])
+    });
     for version in &brokers.versions {
         let name = format!("compaction on Kafka {version}");
         if brokers.skip {
@@ -36,9 +38,11 @@ pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
             continue;
         }
         report.step(&name, || {
+            let api = TestBinary::build("tests", "api")?;
             let mut cluster = Cluster::builder().version(*version).start()?;
             let servers = cluster.bootstrap_servers();
             let result = scenarios(
+                &api,
                 REAL,
                 version.as_str(),
                 &env(*version, Some(&servers), brokers.long),
@@ -51,19 +55,18 @@ pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
     }
 }
 
-fn scenarios(module: &str, broker: &str, env: &[(&str, &str)]) -> Result<()> {
-    let list = cargo_test(&[&API[..], &["--", module, "--list"]].concat(), &[])?;
+fn scenarios(api: &TestBinary, module: &str, broker: &str, env: &[(&str, &str)]) -> Result<()> {
+    let list = api.run(&[module, "--list"], &[])?;
     let expected = expected(&list, module);
     ensure!(!expected.is_empty(), "there is no test {module}…");
     let args = [
-        "--",
         module,
         "--include-ignored",
         "--nocapture",
         "--test-threads",
         "1",
     ];
-    let run = cargo_test(&[&API[..], &args].concat(), env)?;
+    let run = api.run(&args, env)?;
     let (table, red) = tabulate(&expected, broker, &run);
     eprintln!("\n{table}");
     ensure!(red == 0, "{red} of {} scenarios are red", expected.len());

@@ -1,9 +1,13 @@
-//! Runs `cargo test` and counts what it ran: nothing run is not a success.
+//! Runs tests and counts what it ran: nothing run is not a success.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::iter::once;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use xtask::project;
 
 /// What a test run printed.
@@ -38,23 +42,80 @@ impl Run {
     }
 }
 
-/// Runs cargo with `args` and environment `env`; shows its output as it comes.
-pub(crate) fn cargo_test(args: &[&str], env: &[(&str, &str)]) -> Result<Run> {
+/// Every test of the workspace that needs no broker, doc tests included.
+pub(crate) fn cargo_test(env: &[(&str, &str)]) -> Result<Run> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    run(command, env)
+}
+
+/// A test binary of one package.
+#[derive(Debug)]
+pub(crate) struct TestBinary {
+    path: PathBuf,
+    dir: PathBuf,
+}
+
+impl TestBinary {
+    /// The binary `name` of the package in `dir`.
+    ///
+    /// It is built as one of the whole workspace's tests: choosing it in cargo would give its
+    /// dependencies other features, and build them a second time.
+    pub(crate) fn build(dir: &str, name: &str) -> Result<Self> {
+        let args = [
+            "test",
+            "--workspace",
+            "--no-run",
+            "--message-format",
+            "json-render-diagnostics",
+        ];
+        eprintln!("$ cargo {}", args.join(" "));
+        let output = Command::new("cargo")
+            .args(args)
+            .current_dir(project::root())
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("running cargo")?;
+        ensure!(output.status.success(), "the tests do not compile");
+        let messages = String::from_utf8(output.stdout)?;
+        let path = executable(&messages, name)
+            .with_context(|| format!("cargo built no test binary named {name}"))?;
+        Ok(Self {
+            path,
+            dir: project::root().join(dir),
+        })
+    }
+
+    /// Runs it where cargo would.
+    pub(crate) fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Result<Run> {
+        let mut command = Command::new(&self.path);
+        command.args(args).current_dir(&self.dir);
+        run(command, env)
+    }
+}
+
+/// Runs a command that prints test results; shows its output as it comes.
+fn run(mut command: Command, env: &[(&str, &str)]) -> Result<Run> {
     let settings: String = env
         .iter()
         .map(|(key, value)| format!("{key}={value} "))
         .collect();
-    eprintln!("$ {settings}cargo {}", args.join(" "));
-    let mut child = Command::new("cargo")
-        .args(args)
+    let words: Vec<_> = once(command.get_program())
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy)
+        .collect();
+    eprintln!("$ {settings}{}", words.join(" "));
+    command
         .envs(env.iter().copied())
-        .current_dir(project::root())
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("running cargo")?;
+        .stdout(Stdio::piped());
+    if command.get_current_dir().is_none() {
+        command.current_dir(project::root());
+    }
+    let mut child = command.spawn().context("starting the tests")?;
     let mut run = Run::default();
-    let mut reader = BufReader::new(child.stdout.take().context("cargo has no output")?);
+    let mut reader = BufReader::new(child.stdout.take().context("the tests have no output")?);
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
         std::io::stdout().write_all(&line)?;
@@ -63,6 +124,27 @@ pub(crate) fn cargo_test(args: &[&str], env: &[(&str, &str)]) -> Result<Run> {
     }
     run.success = child.wait()?.success();
     Ok(run)
+}
+
+/// The path of the test binary `name` in cargo's JSON messages.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Artifact {
+        target: Target,
+        executable: PathBuf,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+        kind: Vec<String>,
+    }
+    // Messages of other kinds lack these fields.
+    let mut artifacts = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
+    let wanted =
+        |artifact: &Artifact| artifact.target.name == name && artifact.target.kind == ["test"];
+    artifacts.find(wanted).map(|artifact| artifact.executable)
 }
 
 /// The number before `what` in `ok. 3 passed; 0 failed; …`.
@@ -103,5 +185,15 @@ mod tests {
                 .to_string()
                 .contains("no test has run")
         );
+    }
+
+    #[test]
+    fn the_binary_is_found_among_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"api","kind":["lib"]},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"ottla","kind":["bin"]},"executable":"x/ottla"}
+{"reason":"compiler-artifact","target":{"name":"api","kind":["test"]},"executable":"x/api-1"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages, "api"), Some("x/api-1".into()));
+        assert_eq!(executable(messages, "other"), None);
     }
 }

@@ -9,12 +9,8 @@ use anyhow::{Context, Result};
 use xtask::kafka::{Cluster, Version};
 
 use crate::flags::Flags;
-use crate::harness::cargo_test;
+use crate::harness::{TestBinary, cargo_test};
 use crate::report::Report;
-
-/// Selects the binary among the same packages as `cargo test --workspace`, so that dependencies
-/// keep their features and nothing is built again.
-pub(crate) const API: [&str; 4] = ["test", "--workspace", "--test", "api"];
 
 /// What to run against real brokers.
 #[derive(Debug)]
@@ -69,19 +65,27 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
 /// Every test that needs no broker, doc tests included.
 pub(crate) fn on_fake(long: bool) -> Result<()> {
     let env: &[_] = if long { &[LONG] } else { &[] };
-    cargo_test(&["test", "--workspace", "--no-fail-fast"], env)?.check()
+    cargo_test(env)?.check()
 }
 
-/// The integration suite, on each version.
+/// The control of brokers itself, then the integration suite, on each version.
 pub(crate) fn on_real(report: &mut Report, brokers: &Brokers) {
     for version in &brokers.versions {
         let shared = format!("suite on Kafka {version}");
+        let control = format!("control of Kafka {version}");
         let own = format!("clusters of Kafka {version}");
         if brokers.skip {
-            report.skip(&shared, "--no-kafka");
-            report.skip(&own, "--no-kafka");
+            for step in [&control, &shared, &own] {
+                report.skip(step, "--no-kafka");
+            }
             continue;
         }
+        report.step(&control, || {
+            let args = ["--include-ignored", "--test-threads", "1"];
+            TestBinary::build("xtask", "cluster")?
+                .run(&args, &env(*version, None, brokers.long))?
+                .check()
+        });
         report.step(&shared, || {
             let args = [
                 "real::",
@@ -94,18 +98,10 @@ pub(crate) fn on_real(report: &mut Report, brokers: &Brokers) {
             with_broker(*version, brokers.long, &args)
         });
         report.step(&own, || {
-            let args = [
-                "--",
-                "real::own::",
-                "--include-ignored",
-                "--test-threads",
-                "1",
-            ];
-            cargo_test(
-                &[&API[..], &args].concat(),
-                &env(*version, None, brokers.long),
-            )?
-            .check()
+            let args = ["real::own::", "--include-ignored", "--test-threads", "1"];
+            TestBinary::build("tests", "api")?
+                .run(&args, &env(*version, None, brokers.long))?
+                .check()
         });
     }
 }
@@ -117,10 +113,11 @@ fn chosen(version: Version, filter: &[String]) -> Result<()> {
 }
 
 fn with_broker(version: Version, long: bool, args: &[&str]) -> Result<()> {
+    let api = TestBinary::build("tests", "api")?;
     let mut cluster = Cluster::builder().version(version).start()?;
     let servers = cluster.bootstrap_servers();
     let env = env(version, Some(&servers), long);
-    let result = cargo_test(&[&API[..], &["--"], args].concat(), &env).and_then(|run| run.check());
+    let result = api.run(args, &env).and_then(|run| run.check());
     if result.is_err() {
         cluster.keep_logs();
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A Kafka message: one struct for all its versions.
-pub trait Message: Sized + Clone + Debug + Default + PartialEq {
+pub trait Message: Sized + Clone + Debug + Default + PartialEq + Send + Sync + 'static {
     /// The schema's name, for example `ProduceRequest`.
     const NAME: &'static str;
     /// The stable versions.

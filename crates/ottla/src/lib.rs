@@ -1,1 +1,41 @@
-//! A Kafka client for Rust.
+//! A Kafka client for Rust: complete, lossless, bounded in memory, close to the hardware.
+//!
+//! A [`Client`] is the way into one cluster. Everything else is made from it and shares its connections
+//! and its view of the cluster.
+//!
+//! # Errors
+//!
+//! Everything that can fail gives an [`Error`]. Its [`kind`](Error::kind) has the facts;
+//! [`is_retriable`](Error::is_retriable), [`is_fatal`](Error::is_fatal) and
+//! [`possibly_written`](Error::possibly_written) say what follows.
+//!
+//! # Time
+//!
+//! The crate reads no clock but tokio's, so a test can pause it.
+
+#![deny(clippy::unwrap_used)]
+
+mod admin;
+mod client;
+mod config;
+mod env;
+mod error;
+mod metadata;
+mod producer;
+mod raw;
+mod record;
+
+pub use admin::{
+    Admin, BrokerDescription, ClusterDescription, NewTopic, PartitionDescription, TopicDescription,
+    TopicListing,
+};
+pub use client::{Client, ClientBuilder, ClientMetrics};
+pub use config::parse_properties;
+pub use env::CpuWork;
+pub use error::{BrokerError, ConnectionFault, Error, ErrorKind, Result};
+pub use ottla_cluster::TopicPartition;
+pub use ottla_connection::{Connector, TcpConnector};
+pub use producer::{
+    Acks, Compression, Delivery, Partitioner, Producer, ProducerBuilder, ProducerMetrics,
+};
+pub use record::{Header, Record, RecordMetadata};

@@ -215,8 +215,14 @@ impl Cluster {
     /// # Errors
     /// There is no such node, or it does not become ready.
     pub fn restart(&mut self, id: i32) -> Result<()> {
-        self.restart_unready(id)?;
-        self.await_ready(&[id])
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            self.restart_unready(id)?;
+            match self.await_ready(&[id]) {
+                Err(error) if error.is::<StillRegistered>() && Instant::now() < deadline => {}
+                other => return other,
+            }
+        }
     }
 
     /// Like [`restart`](Self::restart), without waiting.
@@ -444,8 +450,11 @@ impl Cluster {
                 return Ok(());
             }
             let ended = !process.identity.is_alive();
-            if ended && fs::read_to_string(process.log())?.contains("Address already in use") {
+            if ended && process.has_logged("Address already in use")? {
                 return Err(PortClash.into());
+            }
+            if ended && process.has_logged("NodeExistsException")? {
+                return Err(StillRegistered.into());
             }
             if ended || Instant::now() >= deadline {
                 let what = if ended {
@@ -537,6 +546,19 @@ fn unique_name() -> String {
         NEXT.fetch_add(1, Ordering::Relaxed)
     )
 }
+
+/// ZooKeeper holds the session of the node's killed predecessor for some seconds, and as long as it
+/// does a new one ends at once.
+#[derive(Debug)]
+struct StillRegistered;
+
+impl std::fmt::Display for StillRegistered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ZooKeeper still holds the session of the process before")
+    }
+}
+
+impl std::error::Error for StillRegistered {}
 
 /// A port was taken between its release here and the broker's start.
 #[derive(Debug)]

@@ -143,6 +143,8 @@ echo "$!"
 pub(crate) struct Process {
     pub(crate) identity: Identity,
     log: PathBuf,
+    /// Where in the log its own output starts; earlier processes may have written before it.
+    log_start: usize,
     /// The supervising shell and the pipe that keeps it from killing; none for a detached process.
     supervisor: Option<(Child, ChildStdin)>,
 }
@@ -155,7 +157,12 @@ impl Process {
         log: &Path,
         lifetime: Lifetime,
     ) -> Result<Self> {
-        File::options().create(true).append(true).open(log)?;
+        let log_start = File::options()
+            .create(true)
+            .append(true)
+            .open(log)?
+            .metadata()?
+            .len();
         let attached = lifetime == Lifetime::Attached;
         let mut shell = Command::new("sh")
             .arg("-c")
@@ -192,12 +199,20 @@ impl Process {
         Ok(Self {
             identity,
             log: log.into(),
+            log_start: usize::try_from(log_start)?,
             supervisor,
         })
     }
 
     pub(crate) fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// Whether it has written `text` into its log.
+    pub(crate) fn has_logged(&self, text: &str) -> Result<bool> {
+        let log = fs::read(&self.log)?;
+        let own = log.get(self.log_start..).unwrap_or_default();
+        Ok(String::from_utf8_lossy(own).contains(text))
     }
 
     /// Kills it, unless it is detached, and reaps the supervisor.
@@ -255,13 +270,15 @@ fn start_time(pid: u32) -> Option<String> {
 }
 
 /// Field 22 of `/proc/<pid>/stat`; the command's name in field 2 may hold spaces and brackets.
+///
+/// The first thread of a process can be a zombie while others still end: until they have, the
+/// process holds its sockets, and counts as alive.
 fn parse_stat(stat: &str) -> Option<String> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    match *fields.first()? {
-        "Z" | "X" => None,
-        _ => fields.get(19).map(|field| (*field).to_owned()),
-    }
+    let (state, threads) = (*fields.first()?, fields.get(17)?.parse::<u32>().ok()?);
+    let gone = matches!(state, "Z" | "X") && threads <= 1;
+    (!gone).then(|| fields.get(19).map(|field| (*field).to_owned()))?
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl BatchBuilder {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
-            records: Vec::with_capacity(capacity),
+            records: Vec::with_capacity(capacity.saturating_add(Scratch::CAPACITY)),
             ..Self::default()
         }
     }
@@ -86,22 +86,36 @@ impl BatchBuilder {
             BatchTooLargeSnafu { size: batch }
         );
 
-        self.records.reserve(size.total());
-        let mut scratch = Scratch::new();
-        scratch.varint(length);
-        scratch.byte(0);
-        scratch.varlong(timestamp_delta);
-        scratch.varint(offset_delta);
-        self.put_bytes(scratch, key);
-        self.put_bytes(Scratch::new(), value);
-        let mut scratch = Scratch::new();
-        scratch.varint(size.headers);
-        for (key, value) in headers {
-            self.put_bytes(scratch, Some(key));
-            self.put_bytes(Scratch::new(), value);
-            scratch = Scratch::new();
+        self.records.reserve(size.total() + Scratch::CAPACITY);
+        // Numbers gather until bytes of variable length follow them. All lengths fit in 31 bits,
+        // as that of the whole record does.
+        let mut numbers = Scratch::new();
+        numbers.varint(length);
+        numbers.byte(0);
+        numbers.varlong(timestamp_delta);
+        numbers.varint(offset_delta);
+        if let Some(key) = key {
+            numbers.varint(key.len() as i32);
+            numbers.append_to(&mut self.records);
+            self.records.extend_from_slice(key);
+            numbers = Scratch::new();
+        } else {
+            numbers.varint(-1);
         }
-        self.records.extend_from_slice(scratch.as_slice());
+        if let Some(value) = value {
+            numbers.varint(value.len() as i32);
+            numbers.append_to(&mut self.records);
+            self.records.extend_from_slice(value);
+            numbers = Scratch::new();
+        } else {
+            numbers.varint(-1);
+        }
+        numbers.varint(size.headers);
+        numbers.append_to(&mut self.records);
+        for (key, value) in headers {
+            self.put_bytes(Some(key));
+            self.put_bytes(value);
+        }
 
         if first {
             self.base_timestamp = timestamp;
@@ -151,15 +165,13 @@ impl BatchBuilder {
         }
     }
 
-    /// Appends what has been put together on the stack, a length (-1 for null) and the bytes.
+    /// Appends a length, -1 for null, and the bytes.
     #[inline]
-    fn put_bytes(&mut self, mut scratch: Scratch, bytes: Option<&[u8]>) {
-        // A record's length fits in 31 bits, so that of a part of it does.
-        scratch.varint(bytes.map_or(-1, |bytes| bytes.len() as i32));
-        self.records.extend_from_slice(scratch.as_slice());
-        if let Some(bytes) = bytes {
-            self.records.extend_from_slice(bytes);
-        }
+    fn put_bytes(&mut self, bytes: Option<&[u8]>) {
+        let mut length = Scratch::new();
+        length.varint(bytes.map_or(-1, |bytes| bytes.len() as i32));
+        length.append_to(&mut self.records);
+        self.records.extend_from_slice(bytes.unwrap_or_default());
     }
 
     /// Exactly how many bytes [`try_append`](Self::try_append) would add for this record now.

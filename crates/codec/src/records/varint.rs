@@ -47,34 +47,42 @@ const fn unsigned_len(value: u64) -> usize {
 /// Reads a varint off the front of `input`.
 #[inline]
 pub(crate) fn read_varint(input: &mut &[u8]) -> Result<i32, VarintError> {
-    match input.split_first() {
-        Some((&byte, rest)) if byte < 0x80 => {
-            *input = rest;
-            Ok(unzigzag32(u32::from(byte)))
-        }
-        _ => read_varint_slow(input),
+    match read_short(input) {
+        Some(value) => Ok(unzigzag32(value)),
+        None => read_unsigned(input, 5).and_then(|value| {
+            u32::try_from(value)
+                .map(unzigzag32)
+                .map_err(|_| VarintError::Overlong)
+        }),
     }
-}
-
-fn read_varint_slow(input: &mut &[u8]) -> Result<i32, VarintError> {
-    let value = read_unsigned(input, 5)?;
-    u32::try_from(value)
-        .map(unzigzag32)
-        .map_err(|_| VarintError::Overlong)
 }
 
 /// Reads a varlong off the front of `input`.
 #[inline]
 pub(crate) fn read_varlong(input: &mut &[u8]) -> Result<i64, VarintError> {
-    match input.split_first() {
-        Some((&byte, rest)) if byte < 0x80 => {
-            *input = rest;
-            Ok(unzigzag64(u64::from(byte)))
-        }
-        _ => read_unsigned(input, 10).map(unzigzag64),
+    match read_short(input) {
+        Some(value) => Ok(unzigzag64(u64::from(value))),
+        None => read_unsigned(input, 10).map(unzigzag64),
     }
 }
 
+/// A number of one or two bytes, as nearly all in a record are.
+#[inline]
+fn read_short(input: &mut &[u8]) -> Option<u32> {
+    match *input {
+        [first, rest @ ..] if *first < 0x80 => {
+            *input = rest;
+            Some(u32::from(*first))
+        }
+        [first, second, rest @ ..] if *second < 0x80 => {
+            *input = rest;
+            Some(u32::from(*first & 0x7f) | u32::from(*second) << 7)
+        }
+        _ => None,
+    }
+}
+
+#[inline(never)]
 fn read_unsigned(input: &mut &[u8], max_bytes: usize) -> Result<u64, VarintError> {
     let mut value = 0u64;
     let mut shift = 0u32;
@@ -106,8 +114,9 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Enough for a record's length, attributes, timestamp and offset deltas and key length.
-    const CAPACITY: usize = 32;
+    /// Enough for a record's length, attributes, timestamp and offset deltas, and the lengths of
+    /// its key and value: 1 byte and at most 5 + 10 + 5 + 5 + 5.
+    pub(crate) const CAPACITY: usize = 32;
 
     #[inline]
     pub(crate) fn new() -> Self {
@@ -144,9 +153,13 @@ impl Scratch {
         self.byte(value as u8);
     }
 
+    /// Appends the numbers. All of the array is copied and the excess cut off again: a copy of
+    /// fixed size is a few instructions, one of a few bytes is a call.
     #[inline]
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    pub(crate) fn append_to(&self, target: &mut Vec<u8>) {
+        let end = target.len() + self.len;
+        target.extend_from_slice(&self.bytes);
+        target.truncate(end);
     }
 }
 
@@ -159,7 +172,9 @@ mod tests {
     fn encoded(value: i64) -> Vec<u8> {
         let mut scratch = Scratch::new();
         scratch.varlong(value);
-        scratch.as_slice().to_vec()
+        let mut bytes = Vec::new();
+        scratch.append_to(&mut bytes);
+        bytes
     }
 
     #[test]
@@ -221,8 +236,10 @@ mod tests {
             let value = value >> shift;
             let mut scratch = Scratch::new();
             scratch.varint(value);
-            prop_assert_eq!(scratch.as_slice().len(), varint_len(value));
-            let mut rest = scratch.as_slice();
+            let mut bytes = Vec::new();
+            scratch.append_to(&mut bytes);
+            prop_assert_eq!(bytes.len(), varint_len(value));
+            let mut rest = bytes.as_slice();
             prop_assert_eq!(read_varint(&mut rest), Ok(value));
             prop_assert!(rest.is_empty());
         }

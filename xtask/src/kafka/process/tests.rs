@@ -18,7 +18,7 @@ fn sleeper() -> Vec<String> {
 
 #[test]
 fn start_time_is_read_past_a_strange_name() {
-    let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+    let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4711 20";
     assert_eq!(
         parse_stat(&format!("42 (a) b (c) {fields}")),
         Some("4711".into())
@@ -27,6 +27,8 @@ fn start_time_is_read_past_a_strange_name() {
         parse_stat(&format!("42 (a) {}", fields.replacen('S', "Z", 1))),
         None
     );
+    let ending = fields.replacen('S', "Z", 1).replace(" 16 1 ", " 16 7 ");
+    assert_eq!(parse_stat(&format!("42 (a) {ending}")), Some("4711".into()));
     assert_eq!(parse_stat("42"), None);
 }
 

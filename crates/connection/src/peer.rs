@@ -1,0 +1,86 @@
+//! Whom a connection leads to and what for: the two halves of the pool's key.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::address::HostPort;
+
+/// The broker at the other end. Cloning is cheap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer(Arc<(Option<i32>, HostPort)>);
+
+impl Peer {
+    /// A broker known by its node id.
+    pub fn node(id: i32, address: HostPort) -> Self {
+        Self(Arc::new((Some(id), address)))
+    }
+
+    /// A broker of which only the address is known.
+    pub fn bootstrap(address: HostPort) -> Self {
+        Self(Arc::new((None, address)))
+    }
+
+    /// The node id, `None` for a bootstrap address.
+    pub fn id(&self) -> Option<i32> {
+        self.0.0
+    }
+
+    /// Where the broker listens.
+    pub fn address(&self) -> &HostPort {
+        &self.0.1
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id() {
+            Some(id) => write!(f, "broker {id} at {}", self.address()),
+            None => write!(f, "broker at {}", self.address()),
+        }
+    }
+}
+
+/// Which requests share a connection.
+///
+/// A broker works on one request of a connection at a time and answers in order, so requests that
+/// may wait for long and requests that must not wait never share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionGroup {
+    /// What the requests are for.
+    pub purpose: Purpose,
+    /// Whose they are: 0 for connections that all handles of a client share, otherwise an id that
+    /// the client gave to one consumer or producer.
+    pub owner: u64,
+}
+
+impl ConnectionGroup {
+    /// The group shared by all handles of a client.
+    pub const fn shared(purpose: Purpose) -> Self {
+        Self { purpose, owner: 0 }
+    }
+
+    /// The group of one owner.
+    pub const fn owned(purpose: Purpose, owner: u64) -> Self {
+        Self { purpose, owner }
+    }
+}
+
+/// What the requests of a connection are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// Administration.
+    Admin,
+    /// Heartbeats, commits, offsets: everything with a group coordinator that it answers at once.
+    Coordination,
+    /// Fetches: long polls with large answers.
+    Fetch,
+    /// JoinGroup and SyncGroup, which the coordinator may hold for minutes.
+    Join,
+    /// Metadata and coordinator look-ups.
+    Metadata,
+    /// Produce requests.
+    Produce,
+    /// Everything with a transaction coordinator.
+    Transaction,
+}

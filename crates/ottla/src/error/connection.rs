@@ -1,0 +1,67 @@
+//! What the connections' errors mean to the facade's users.
+
+use ottla_connection::{CloseReason, ConnectionError, DialError, StreamFault, UnsupportedApi};
+
+use super::{ConnectionFault, Error, ErrorKind};
+
+impl From<ConnectionError> for Error {
+    fn from(error: ConnectionError) -> Self {
+        let kind = match &error {
+            ConnectionError::PoolClosed => ErrorKind::Closed { what: "client" },
+            ConnectionError::Encode { source } => ErrorKind::InvalidArgument {
+                reason: source.to_string(),
+            },
+            other => ErrorKind::Connection {
+                fault: fault(other),
+                message: other.to_string(),
+            },
+        };
+        Self::new(kind).with_possibly_written(error.written())
+    }
+}
+
+impl From<UnsupportedApi> for Error {
+    fn from(error: UnsupportedApi) -> Self {
+        ErrorKind::Unsupported {
+            feature: format!("{:?}", error.api),
+            needed: format!("version {}", error.needed),
+            offered: error
+                .offered
+                .map_or_else(|| "none".to_owned(), |range| range.to_string()),
+        }
+        .into()
+    }
+}
+
+fn fault(error: &ConnectionError) -> ConnectionFault {
+    if error.is_authentication() {
+        return ConnectionFault::Authentication;
+    }
+    match error {
+        ConnectionError::Bootstrap { failures } => failures
+            .first()
+            .map_or(ConnectionFault::Unreachable, |(_, error)| fault(error)),
+        ConnectionError::Closed {
+            reason: CloseReason::Fault { fault },
+            ..
+        } => stream(fault),
+        ConnectionError::Closed { .. } => ConnectionFault::Closed,
+        ConnectionError::Undecodable { .. } => ConnectionFault::NotKafka,
+        ConnectionError::TimedOut { .. } => ConnectionFault::TimedOut,
+        other => match other.dial_error() {
+            Some(DialError::Handshake { fault }) => stream(fault),
+            Some(error) if error.is_timeout() => ConnectionFault::TimedOut,
+            Some(_) => ConnectionFault::Unreachable,
+            None if other.is_timeout() => ConnectionFault::TimedOut,
+            None => ConnectionFault::Unreachable,
+        },
+    }
+}
+
+fn stream(fault: &StreamFault) -> ConnectionFault {
+    match fault {
+        StreamFault::Tls => ConnectionFault::TlsExpected,
+        StreamFault::Ended { .. } | StreamFault::Io { .. } => ConnectionFault::Closed,
+        _ => ConnectionFault::NotKafka,
+    }
+}

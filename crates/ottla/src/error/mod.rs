@@ -1,0 +1,417 @@
+//! What can go wrong, in one type.
+//!
+//! [`Error`] is cheap to clone, because the fate of a batch is the fate of each of its records. What
+//! happened is its [`kind`](Error::kind), with the facts in it; what to do about it is in the predicates.
+
+mod connection;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_cluster::TopicPartition;
+use ottla_codec::ErrorCode;
+use snafu::Snafu;
+
+/// A shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of this crate.
+///
+/// Match on [`kind`](Self::kind) for the facts; ask [`is_retriable`](Self::is_retriable),
+/// [`is_fatal`](Self::is_fatal), [`requires_abort`](Self::requires_abort) and
+/// [`possibly_written`](Self::possibly_written) for what follows from them.
+#[derive(Clone)]
+pub struct Error {
+    repr: Arc<Repr>,
+}
+
+#[derive(Debug)]
+struct Repr {
+    kind: ErrorKind,
+    possibly_written: bool,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Snafu)]
+#[snafu(visibility(pub(crate)), context(suffix(false)))]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The broker refused, for a reason that has no kind of its own here.
+    #[snafu(display("{api}{} was refused: {}",
+        partition.as_ref().map(|p| format!(" for {p}")).unwrap_or_default(),
+        code.with_message(message.as_deref())))]
+    Broker {
+        /// The request that was refused, by Kafka's name for it.
+        api: &'static str,
+        /// The broker's answer.
+        code: BrokerError,
+        /// The partition it was about, if it was about one.
+        partition: Option<TopicPartition>,
+        /// The broker's own words, if it sent any.
+        message: Option<String>,
+    },
+    /// The handle was closed.
+    #[snafu(display("the {what} is closed"))]
+    Closed {
+        /// What was closed.
+        what: &'static str,
+    },
+    /// A connection could not be made, or failed with a request under way.
+    #[snafu(display("{message}"))]
+    Connection {
+        /// What is the matter with it.
+        fault: ConnectionFault,
+        /// Which broker, which request, and what exactly happened.
+        message: String,
+    },
+    /// Bytes from the broker that are no valid record batch.
+    #[snafu(display(
+        "corrupt batch in {partition} at offset {offset}; seek past it to go on without it"
+    ))]
+    CorruptBatch {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position at which the bad batch was met.
+        offset: i64,
+    },
+    /// The producer's id is now used by another producer, or was.
+    #[snafu(display("the producer was fenced by a newer one"))]
+    Fenced,
+    /// An argument that cannot work.
+    #[snafu(display("invalid argument: {reason}"))]
+    InvalidArgument {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A setting that cannot work, alone or beside the others.
+    #[snafu(display("invalid configuration of {property}: {reason}"))]
+    InvalidConfig {
+        /// The property, by its Java name.
+        property: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The log was truncated below the position: records that were read here have been lost by the
+    /// cluster, after an unclean leader election for instance.
+    #[snafu(display("{partition} was truncated: position {position}, but the log now diverges at {}",
+        diverging_offset.map_or_else(|| "an unknown offset".to_owned(), |o| o.to_string())))]
+    LogTruncated {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position before the truncation was noticed.
+        position: i64,
+        /// The first offset at which the log is not what it was, if the broker could tell.
+        diverging_offset: Option<i64>,
+    },
+    /// There is no room in the producer's memory right now. Only for calls that do not wait.
+    #[snafu(display("the producer's memory is full"))]
+    MemoryFull,
+    /// The metadata of a topic is not known yet. Only for calls that do not wait.
+    #[snafu(display("the metadata of topic {topic} is not known yet"))]
+    MetadataPending {
+        /// The topic.
+        topic: String,
+    },
+    /// Nothing was committed for a partition and the reset policy is "none".
+    #[snafu(display("{partition} has no committed offset and no reset policy"))]
+    NoOffset {
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// Access was denied.
+    #[snafu(display("not authorised: {code}{}", resource.as_ref().map(|r| format!(" ({r})")).unwrap_or_default()))]
+    NotAuthorized {
+        /// The broker's answer.
+        code: BrokerError,
+        /// What access was denied to, where known.
+        resource: Option<String>,
+    },
+    /// The position is outside of the log and the reset policy is "none".
+    #[snafu(display(
+        "position {position} of {partition} is out of range: the log holds {log_start} to {log_end}"
+    ))]
+    OffsetOutOfRange {
+        /// The partition.
+        partition: TopicPartition,
+        /// The position that is out of range.
+        position: i64,
+        /// The first offset that the log holds.
+        log_start: i64,
+        /// The offset that the log's next record gets.
+        log_end: i64,
+    },
+    /// A record that no setting lets through.
+    #[snafu(display("the record takes {size} bytes, more than {limit} ({limit_name})"))]
+    RecordTooLarge {
+        /// The record's size with its framing, in bytes.
+        size: usize,
+        /// The limit it is over, in bytes.
+        limit: usize,
+        /// The limit's name.
+        limit_name: &'static str,
+    },
+    /// Time is up.
+    #[snafu(display("{operation} did not finish within {after:?}"))]
+    Timeout {
+        /// What was being done.
+        operation: &'static str,
+        /// The time it had.
+        after: Duration,
+    },
+    /// A topic was deleted and created again. Offsets and sequences of the old one mean nothing in the new.
+    #[snafu(display("topic {topic} was deleted and created again"))]
+    TopicRecreated {
+        /// The topic.
+        topic: String,
+    },
+    /// No such partition.
+    #[snafu(display("topic {topic} has {count} partitions, there is no partition {partition}"))]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition that was asked for.
+        partition: i32,
+        /// How many partitions the topic has.
+        count: usize,
+    },
+    /// A property that nobody knows.
+    #[snafu(display("unknown property {name}{}", nearest.map(|n| format!(", did you mean {n}?")).unwrap_or_default()))]
+    UnknownProperty {
+        /// The property.
+        name: String,
+        /// The known property that is nearest to it.
+        nearest: Option<&'static str>,
+    },
+    /// No such topic.
+    #[snafu(display("the cluster has no topic {topic}"))]
+    UnknownTopic {
+        /// The topic.
+        topic: String,
+    },
+    /// The broker is too old, or too new, for what was asked.
+    #[snafu(display("{feature} needs {needed}, the broker offers {offered}"))]
+    Unsupported {
+        /// What was asked for.
+        feature: String,
+        /// The versions it needs.
+        needed: String,
+        /// The versions the broker offers.
+        offered: String,
+    },
+}
+
+/// What can be the matter with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionFault {
+    /// The broker does not accept who this client says it is.
+    Authentication,
+    /// The connection closed while an answer was due.
+    Closed,
+    /// What answers is not a Kafka broker, or garbles its answers.
+    NotKafka,
+    /// Neither a connection nor an answer in time.
+    TimedOut,
+    /// The broker expects TLS on this port.
+    TlsExpected,
+    /// Nobody could be connected to: no such host, nothing listening, no route.
+    Unreachable,
+}
+
+/// An error code as brokers send it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BrokerError(ErrorCode);
+
+impl BrokerError {
+    /// The code's number in Kafka's protocol.
+    pub fn code(self) -> i16 {
+        self.0.code()
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_retriable(self) -> bool {
+        self.0.is_retriable()
+    }
+
+    pub(crate) fn error_code(self) -> ErrorCode {
+        self.0
+    }
+
+    fn with_message(self, message: Option<&str>) -> String {
+        match message {
+            Some(message) => format!("{self}: {message}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (error {})", self.0, self.0.code())
+    }
+}
+
+impl From<ErrorCode> for BrokerError {
+    fn from(code: ErrorCode) -> Self {
+        Self(code)
+    }
+}
+
+impl Error {
+    /// What happened.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.repr.kind
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_retriable(&self) -> bool {
+        match &self.repr.kind {
+            ErrorKind::Broker { code, .. } => code.is_retriable(),
+            ErrorKind::Connection { fault, .. } => *fault != ConnectionFault::Authentication,
+            ErrorKind::MemoryFull
+            | ErrorKind::MetadataPending { .. }
+            | ErrorKind::Timeout { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the handle that gave this error is of no further use.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.repr.kind, ErrorKind::Closed { .. } | ErrorKind::Fenced)
+    }
+
+    /// Whether the transaction that this error fell into can only be aborted.
+    pub fn requires_abort(&self) -> bool {
+        matches!(&self.repr.kind, ErrorKind::Broker { code, .. }
+            if code.error_code() == ErrorCode::TransactionAbortable)
+    }
+
+    /// Whether the record that was being sent may be in the log all the same.
+    ///
+    /// False means that it certainly is not: sending it again makes no duplicate.
+    pub fn possibly_written(&self) -> bool {
+        self.repr.possibly_written
+    }
+
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Self {
+            repr: Arc::new(Repr {
+                kind,
+                possibly_written: false,
+                source: None,
+            }),
+        }
+    }
+
+    /// The same error with the error below it.
+    #[must_use]
+    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        let (kind, possibly_written) = (self.repr.kind.clone(), self.repr.possibly_written);
+        Self {
+            repr: Arc::new(Repr {
+                kind,
+                possibly_written,
+                source: Some(Box::new(source)),
+            }),
+        }
+    }
+
+    /// The same error, certain or not about whether the record was written.
+    #[must_use]
+    pub(crate) fn with_possibly_written(self, possibly_written: bool) -> Self {
+        if self.repr.possibly_written == possibly_written {
+            return self;
+        }
+        let kind = self.repr.kind.clone();
+        Self {
+            repr: Arc::new(Repr {
+                kind,
+                possibly_written,
+                source: Some(Box::new(self)),
+            }),
+        }
+    }
+
+    /// What a broker's refusal means.
+    pub(crate) fn broker(
+        api: &'static str,
+        code: ErrorCode,
+        partition: Option<TopicPartition>,
+    ) -> Self {
+        let kind = match code {
+            ErrorCode::TopicAuthorizationFailed
+            | ErrorCode::GroupAuthorizationFailed
+            | ErrorCode::ClusterAuthorizationFailed
+            | ErrorCode::TransactionalIdAuthorizationFailed
+            | ErrorCode::DelegationTokenAuthorizationFailed => ErrorKind::NotAuthorized {
+                code: code.into(),
+                resource: partition.map(|partition| partition.topic.to_string()),
+            },
+            ErrorCode::ProducerFenced => ErrorKind::Fenced,
+            _ => ErrorKind::Broker {
+                api,
+                code: code.into(),
+                partition,
+                message: None,
+            },
+        };
+        Self::new(kind)
+    }
+
+    /// The same error with the broker's own words.
+    #[must_use]
+    pub(crate) fn with_broker_message(self, words: Option<String>) -> Self {
+        let mut kind = self.repr.kind.clone();
+        if let (ErrorKind::Broker { message, .. }, Some(words)) = (&mut kind, words) {
+            *message = Some(words).filter(|words| !words.is_empty());
+            return Self::new(kind);
+        }
+        self
+    }
+
+    pub(crate) fn invalid_argument(reason: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument {
+            reason: reason.into(),
+        })
+    }
+
+    pub(crate) fn timeout(operation: &'static str, after: Duration) -> Self {
+        Self::new(ErrorKind::Timeout { operation, after })
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &self.repr.kind)
+            .field("possibly_written", &self.repr.possibly_written);
+        if let Some(source) = &self.repr.source {
+            out.field("source", source);
+        }
+        out.finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.repr.kind.fmt(f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.repr
+            .source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}

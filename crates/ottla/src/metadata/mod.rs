@@ -1,0 +1,13 @@
+//! What the client knows of the cluster, and the one task that keeps it fresh.
+//!
+//! [`Metadata`] is the handle everyone holds: it reads the current view, registers interest in topics and
+//! asks for a refresh. [`refresher`] is the task that asks brokers. [`view`] is the state between the two.
+//! None of them knows what a producer or a consumer does with it.
+
+mod handle;
+mod refresher;
+mod view;
+
+pub(crate) use handle::{Metadata, TopicInterest};
+pub(crate) use refresher::Refresher;
+pub(crate) use view::View;

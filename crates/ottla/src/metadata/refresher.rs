@@ -1,0 +1,199 @@
+//! The task that asks brokers for metadata: when it is wanted, when it is old, never twice at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_cluster::Change;
+use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
+use ottla_codec::{ErrorCode, Message};
+use ottla_connection::{Backoff, HostPort, Pool};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::Metadata;
+use crate::client::{ClientConfig, METADATA, Target};
+use crate::error::{ConnectionFault, Error, ErrorKind, Result};
+
+/// How long one broker may think before the next one is asked as well. A broker that hangs costs this
+/// much, not a request timeout.
+const STAGGER: Duration = Duration::from_secs(1);
+
+/// Owns the refreshing.
+pub(crate) struct Refresher {
+    pub(crate) metadata: Metadata,
+    pub(crate) pool: Pool,
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Refresher {
+    /// Runs until the client is shut down.
+    pub(crate) async fn run(mut self) {
+        let (first, longest) = self.config.retry_backoff;
+        let backoff = Backoff::new(first, longest);
+        let mut in_a_row = 0;
+        let mut due = None;
+        let mut not_before = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return,
+                () = self.metadata.wanted() => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+            // Somebody always wants a refresh while something is wrong; a quiet moment ends the row.
+            if Instant::now() > not_before + longest {
+                in_a_row = 0;
+            }
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return,
+                () = sleep_until(not_before) => {}
+            }
+            let shutdown = self.shutdown.clone();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = self.refresh() => {}
+            }
+            in_a_row += 1;
+            let now = Instant::now();
+            not_before = now + backoff.delay(in_a_row, &mut self.rng);
+            due = Some(now + self.config.metadata_max_age);
+        }
+    }
+
+    async fn refresh(&mut self) {
+        let now = Instant::now();
+        let topics = self
+            .metadata
+            .topics_in_use(now, self.config.metadata_max_idle);
+        let result = self.ask(&topics).await;
+        self.metadata.update(|view| {
+            Some(match result {
+                Ok(response) => {
+                    let (next, changes) = view.answered(&response);
+                    report(&changes);
+                    next
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no broker answered a metadata request");
+                    view.unanswered(error)
+                }
+            })
+        });
+        let cluster = self.metadata.cluster();
+        self.pool.update_nodes(
+            cluster
+                .brokers()
+                .map(|b| (b.id.0, HostPort::new(&b.host, b.port))),
+        );
+    }
+
+    /// Asks brokers, one after the other or, where one is slow, beside each other, until one answers.
+    async fn ask(&mut self, topics: &[Arc<str>]) -> Result<MetadataResponse> {
+        let deadline = Instant::now() + self.config.request_timeout;
+        let mut candidates = self.candidates().into_iter();
+        let mut attempts = JoinSet::new();
+        let mut last_error = None;
+        loop {
+            let next_attempt = Instant::now() + STAGGER;
+            if let Some(target) = candidates.next() {
+                let topics = topics.to_vec();
+                let (pool, config) = (self.pool.clone(), self.config.clone());
+                attempts
+                    .spawn(async move { ask_one(&pool, target, &topics, &config, deadline).await });
+            }
+            loop {
+                let more = candidates.len() > 0;
+                tokio::select! {
+                    biased;
+                    ended = attempts.join_next() => match ended {
+                        Some(Ok(Ok(response))) => return Ok(response),
+                        Some(Ok(Err(error))) => {
+                            last_error = Some(error);
+                            if more {
+                                break;
+                            }
+                        }
+                        Some(Err(_)) => {}
+                        None => return Err(last_error.unwrap_or_else(nobody)),
+                    },
+                    () = sleep_until(next_attempt), if more => break,
+                }
+            }
+        }
+    }
+
+    /// Whom to ask, in which order: the known brokers at random, then the bootstrap servers, which are
+    /// all there is at first and the way back when every known broker is gone.
+    fn candidates(&mut self) -> Vec<Target> {
+        let cluster = self.metadata.cluster();
+        let mut targets: Vec<Target> = cluster
+            .brokers()
+            .map(|broker| Target::Node(broker.id.0))
+            .collect();
+        self.rng.shuffle(&mut targets);
+        if targets.is_empty() || self.config.rebootstrap {
+            targets.push(Target::Bootstrap);
+        }
+        targets
+    }
+}
+
+async fn ask_one(
+    pool: &Pool,
+    target: Target,
+    topics: &[Arc<str>],
+    config: &ClientConfig,
+    deadline: Instant,
+) -> Result<MetadataResponse> {
+    let connection = target.connection(pool, METADATA, deadline).await?;
+    let version = connection
+        .versions()
+        .pick::<MetadataRequest>(MetadataRequest::VERSIONS)?;
+    let request = MetadataRequest {
+        topics: Some(
+            topics
+                .iter()
+                .map(|name| MetadataRequestTopic {
+                    name: Some(name.to_string()),
+                    ..Default::default()
+                })
+                .collect(),
+        ),
+        // Before version 4 there was no way to say no.
+        allow_auto_topic_creation: config.allow_auto_create_topics || version < 4,
+        ..Default::default()
+    };
+    let response = connection.request(&request, version, deadline).await?;
+    match ErrorCode::from_code(response.error_code) {
+        ErrorCode::None => Ok(response),
+        error => Err(Error::broker("Metadata", error, None)),
+    }
+}
+
+/// There were no candidates: every broker is gone and asking the bootstrap servers again is turned off.
+fn nobody() -> Error {
+    ErrorKind::Connection {
+        fault: ConnectionFault::Unreachable,
+        message: "no broker is known any more".to_owned(),
+    }
+    .into()
+}
+
+fn report(changes: &[Change]) {
+    for change in changes {
+        match change {
+            Change::TopicFailed { topic, error } => {
+                tracing::debug!(%topic, %error, "a broker could not describe a topic");
+            }
+            Change::TopicRecreated { topic, old, new } => {
+                tracing::warn!(%topic, %old, %new, "a topic was deleted and created again");
+            }
+            other => tracing::debug!(change = ?other, "metadata changed"),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Taking a record in.
+
+use std::task::Waker;
+
+use ottla_codec::records::{AppendError, BATCH_HEADER_LEN, BatchBuilder};
+
+use super::batch::{Batch, OpenBatch, Payload};
+use super::memory::Ticket;
+use super::state::{Accumulator, Now};
+use crate::error::{Error, ErrorKind, Result};
+use crate::producer::delivery::{Delivery, Outcome, Timestamps};
+use crate::producer::partitioner;
+use crate::record::Record;
+
+/// The memory a batch begins with, unless the one before has shown that it will need more.
+const FIRST_CHUNK: usize = 2 * 1024;
+
+/// Whether a record was taken in.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// It is in a batch.
+    Admitted(Delivery),
+    /// Nothing is known of its topic.
+    TopicUnknown,
+    /// There is no memory, or others wait for it.
+    Full,
+}
+
+impl Accumulator {
+    /// Encodes a record into the open batch of its partition.
+    ///
+    /// `partition` is what a user's partitioner has chosen; `ticket` the place in the line of a caller
+    /// that was told [`Admission::Full`] before. The clock is read only if a batch is opened.
+    ///
+    /// # Errors
+    /// The record can never be taken in.
+    pub(crate) fn append(
+        &mut self,
+        record: &Record<'_>,
+        partition: Option<i32>,
+        ticket: Option<Ticket>,
+        clock: impl FnOnce() -> Now,
+    ) -> Result<Admission> {
+        if let Some(reason) = &self.closed {
+            return Err(reason.clone());
+        }
+        let Some(&topic) = self.by_name.get(record.topic) else {
+            return Ok(Admission::TopicUnknown);
+        };
+        let size = record_size(record);
+        if size + BATCH_HEADER_LEN > self.limits.max_request_size {
+            return Err(self.too_large(size + BATCH_HEADER_LEN));
+        }
+        let chosen = self.choose(topic, record, partition)?;
+        if !self.memory.is_next(ticket) {
+            return Ok(Admission::Full);
+        }
+        let Some(partition) = chosen.or_else(|| self.next_sticky(topic, size)) else {
+            return Ok(Admission::TopicUnknown);
+        };
+        if !self.fits(topic, partition, size) {
+            self.close_batch(partition);
+            self.mark_ready(partition);
+        }
+        if !self.make_room(topic, partition, size, clock) {
+            self.relieve(partition);
+            return Ok(Admission::Full);
+        }
+        let delivery = self.encode(partition, record)?;
+        let full = !self.fits(topic, partition, 1);
+        if full {
+            self.close_batch(partition);
+            self.mark_ready(partition);
+        }
+        if chosen.is_none() {
+            let share = self.limits.batch_size;
+            self.topics[topic].sticky.produced(size, full, share);
+        }
+        if let Some(ticket) = ticket {
+            self.leave_line(ticket);
+        }
+        Ok(Admission::Admitted(delivery))
+    }
+
+    /// Joins the line for memory, or stays in it.
+    pub(crate) fn wait_in_line(&mut self, ticket: Option<Ticket>, waker: &Waker) -> Ticket {
+        self.memory.wait(ticket, waker)
+    }
+
+    /// The partition that the record, its key or the user's partitioner calls for, if any does.
+    fn choose(
+        &self,
+        topic: usize,
+        record: &Record<'_>,
+        partition: Option<i32>,
+    ) -> Result<Option<usize>> {
+        let partitions = &self.topics[topic].partitions;
+        let index = match (record.partition.or(partition), record.key) {
+            (Some(index), _) => usize::try_from(index).unwrap_or(usize::MAX),
+            (None, Some(key)) => partitioner::of_key(key, partitions.len()),
+            (None, None) => return Ok(None),
+        };
+        match partitions.get(index) {
+            Some(partition) => Ok(Some(*partition)),
+            None => Err(ErrorKind::UnknownPartition {
+                topic: record.topic.to_owned(),
+                partition: record.partition.or(partition).unwrap_or_default(),
+                count: partitions.len(),
+            }
+            .into()),
+        }
+    }
+
+    /// The partition of the moment for records that may go to any.
+    fn next_sticky(&mut self, topic: usize, size: usize) -> Option<usize> {
+        if let Some(index) = self.topics[topic].sticky.partition() {
+            let partition = *self.topics[topic].partitions.get(index)?;
+            if self.fits(topic, partition, size) {
+                return Some(partition);
+            }
+            // Its batch ends here, and so does its turn.
+            self.close_batch(partition);
+            self.mark_ready(partition);
+            self.topics[topic].sticky.move_on();
+        }
+        let state = &mut self.topics[topic];
+        let partitions = &self.partitions;
+        let queues = state.partitions.iter().map(|partition| {
+            let partition = &partitions[*partition];
+            partition.leader.map(|_| partition.window.len())
+        });
+        let index = state.sticky.draw(queues, &mut self.rng)?;
+        state.partitions.get(index).copied()
+    }
+
+    /// Whether the open batch, if there is one, is still to take `size` bytes.
+    fn fits(&self, topic: usize, partition: usize, size: usize) -> bool {
+        let limit = self.topics[topic].plain_limit;
+        let open = self.partitions[partition].open.as_ref();
+        open.is_none_or(|open| open.builder.size_bytes() + size <= limit)
+    }
+
+    /// Sees to it that there is an open batch with memory for `size` more bytes.
+    fn make_room(
+        &mut self,
+        topic: usize,
+        partition: usize,
+        size: usize,
+        clock: impl FnOnce() -> Now,
+    ) -> bool {
+        let state = &mut self.partitions[partition];
+        if let Some(open) = &mut state.open {
+            let needed = open.builder.size_bytes() + size;
+            if needed <= open.charge {
+                return true;
+            }
+            // As a vector grows: by doubling.
+            let ample = needed.max(open.charge * 2);
+            for target in [ample, needed] {
+                if self.memory.take(target - open.charge) {
+                    open.charge = target;
+                    return true;
+                }
+            }
+            return false;
+        }
+        let needed = BATCH_HEADER_LEN + size;
+        let guess = state
+            .last_size
+            .clamp(FIRST_CHUNK, self.topics[topic].plain_limit.max(FIRST_CHUNK));
+        let Some(charge) = [needed.max(guess), needed]
+            .into_iter()
+            .find(|charge| self.memory.take(*charge))
+        else {
+            return false;
+        };
+        self.open_batch(partition, charge, clock());
+        true
+    }
+
+    fn open_batch(&mut self, partition: usize, charge: usize, now: Now) {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        self.outstanding.insert(serial, 1);
+        if self.next_expiry.is_none() {
+            self.next_expiry = Some(now.instant + self.limits.delivery_timeout);
+            self.upkeep.notify_one();
+        }
+        let state = &mut self.partitions[partition];
+        state.open = Some(OpenBatch {
+            serial,
+            builder: BatchBuilder::new(charge - BATCH_HEADER_LEN),
+            outcome: Outcome::new(),
+            opened: now.instant,
+            timestamp: now.wall_ms,
+            timestamps: Timestamps::All(now.wall_ms),
+            charge,
+        });
+        match state.leader {
+            Some(leader) if !self.limits.linger.is_zero() => {
+                let due = now.instant + self.limits.linger;
+                self.brokers
+                    .entry(leader)
+                    .or_default()
+                    .look_again(due, partition);
+            }
+            _ => self.mark_ready(partition),
+        }
+    }
+
+    fn encode(&mut self, partition: usize, record: &Record<'_>) -> Result<Delivery> {
+        let state = &mut self.partitions[partition];
+        let Some(open) = &mut state.open else {
+            return Err(Error::invalid_argument("no open batch"));
+        };
+        let timestamp = record.timestamp.unwrap_or(open.timestamp);
+        let headers = record
+            .headers
+            .iter()
+            .map(|header| (header.key, header.value));
+        match open
+            .builder
+            .try_append(timestamp, record.key, record.value, headers)
+        {
+            Ok(index) => {
+                if index == 0 {
+                    open.timestamps = Timestamps::All(timestamp);
+                }
+                open.timestamps.push(index, timestamp);
+                // The buffer may have grown further than asked for.
+                let held = open.builder.capacity() + BATCH_HEADER_LEN;
+                if held > open.charge {
+                    self.memory.add(held - open.charge);
+                    open.charge = held;
+                }
+                self.metrics.records_sent += 1;
+                Ok(Delivery::new(open.outcome.clone(), index))
+            }
+            Err(error) => {
+                if open.builder.is_empty()
+                    && let Some(open) = state.open.take()
+                {
+                    self.forget(open.serial, open.charge);
+                }
+                Err(match error {
+                    AppendError::RecordTooLarge { size } => self.too_large(size),
+                    other => Error::invalid_argument(other.to_string()),
+                })
+            }
+        }
+    }
+
+    /// No memory is left: has batches sent that would otherwise linger on, because only their end
+    /// brings memory back.
+    fn relieve(&mut self, partition: usize) {
+        if self.close_batch(partition) {
+            self.mark_ready(partition);
+        } else if self.closed_batches == 0 {
+            self.flush();
+        }
+    }
+
+    /// Closes the open batch of a partition; false if there is none.
+    pub(super) fn close_batch(&mut self, partition: usize) -> bool {
+        let state = &mut self.partitions[partition];
+        let Some(open) = state.open.take() else {
+            return false;
+        };
+        state.last_size = open.builder.size_bytes();
+        let records = open.builder.record_count();
+        let deadline = open.opened + self.limits.delivery_timeout;
+        let batch = Batch {
+            origin: open.serial,
+            payload: Payload::Unsealed(open.builder),
+            outcome: open.outcome,
+            timestamps: open.timestamps,
+            records,
+            charge: open.charge,
+            attempts: 0,
+        };
+        state.window.push(open.serial, batch, records, deadline);
+        self.closed_batches += 1;
+        true
+    }
+
+    fn too_large(&self, size: usize) -> Error {
+        ErrorKind::RecordTooLarge {
+            size,
+            limit: self.limits.max_request_size,
+            limit_name: "max.request.size",
+        }
+        .into()
+    }
+}
+
+fn record_size(record: &Record<'_>) -> usize {
+    let headers = record
+        .headers
+        .iter()
+        .map(|header| (header.key, header.value));
+    BatchBuilder::record_size_upper_bound(record.key, record.value, headers)
+}

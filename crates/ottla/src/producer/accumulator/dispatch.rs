@@ -1,0 +1,234 @@
+//! Giving batches out: to be sealed, and to be sent.
+
+use std::cmp::Reverse;
+
+use ottla_cluster::Uuid;
+use ottla_codec::records::SealedBatch;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+use super::batch::{Payload, SealJob};
+use super::state::Accumulator;
+use crate::error::Error;
+use crate::producer::window::{Candidate, Route};
+
+/// What one look at a broker's partitions brought.
+#[derive(Debug, Default)]
+pub(crate) struct Haul {
+    /// To be sealed first.
+    pub(crate) jobs: Vec<SealJob>,
+    /// For one request.
+    pub(crate) parcels: Vec<Parcel>,
+    /// When to look again, if nothing else happens.
+    pub(crate) wake_at: Option<Instant>,
+}
+
+/// A batch on its way to a leader.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) partition: usize,
+    pub(crate) serial: u64,
+    pub(crate) topic: Arc<str>,
+    pub(crate) topic_id: Uuid,
+    pub(crate) index: i32,
+    pub(crate) batch: SealedBatch,
+}
+
+impl Accumulator {
+    /// Whether anything waits for this broker, now or later; and if later, when.
+    pub(crate) fn peek(&mut self, node: i32, now: Instant) -> Option<Instant> {
+        let broker = self.brokers.get(&node)?;
+        let timer = broker.timers.peek().map(|Reverse((at, _))| *at);
+        if broker.ready.is_empty() {
+            timer
+        } else {
+            Some(now)
+        }
+    }
+
+    /// Takes out at most one batch per partition that may go over `route` now. Each is in flight from
+    /// here on: [`answered`](Self::answered) or [`lost`](Self::lost) has to follow.
+    pub(crate) fn collect(&mut self, route: Route, now: Instant) -> Haul {
+        let mut haul = Haul::default();
+        self.fire_timers(route.node, now);
+        let mut room = self.limits.max_request_size;
+        let looks = self
+            .brokers
+            .get(&route.node)
+            .map_or(0, |broker| broker.ready.len());
+        for _ in 0..looks {
+            let Some(partition) = self.next_ready(route.node) else {
+                break;
+            };
+            let Some(position) = self.next_batch(partition, route, now) else {
+                continue;
+            };
+            let Some(size) = self.sealed_size(partition, position, &mut haul) else {
+                continue;
+            };
+            if size > room && !haul.parcels.is_empty() {
+                // Its turn comes first in the next request.
+                self.mark_ready_first(partition);
+                break;
+            }
+            room = room.saturating_sub(size);
+            if let Some(parcel) = self.dispatch(partition, position, route) {
+                haul.parcels.push(parcel);
+                self.mark_ready(partition);
+            }
+        }
+        haul.wake_at = self.peek(route.node, now);
+        haul
+    }
+
+    /// A batch has been sealed, or cannot be.
+    pub(crate) fn sealed(
+        &mut self,
+        partition: usize,
+        serial: u64,
+        sealed: Result<SealedBatch, Error>,
+    ) {
+        let state = &mut self.partitions[partition];
+        let topic = &mut self.topics[state.topic];
+        match sealed {
+            Ok(sealed) => {
+                topic.ratio.observe(sealed.compression_ratio());
+                topic.plain_limit = topic.ratio.plain_bytes(self.limits.batch_size);
+                if let Some(batch) = state.window.batch_mut(serial) {
+                    // Without compression the sealed batch is the buffer that was charged.
+                    if sealed.size_bytes() < sealed.uncompressed_size_bytes() {
+                        let charge = sealed.size_bytes();
+                        let freed = batch.charge.saturating_sub(charge);
+                        batch.charge -= freed;
+                        self.wakers.extend(self.memory.give_back(freed));
+                    }
+                    batch.payload = Payload::Sealed(sealed);
+                }
+                self.mark_ready(partition);
+            }
+            Err(error) => {
+                let mut actions = Vec::new();
+                state.window.reject(serial, &mut actions);
+                self.act(partition, actions, Some(error));
+            }
+        }
+    }
+
+    fn fire_timers(&mut self, node: i32, now: Instant) {
+        while let Some(broker) = self.brokers.get_mut(&node)
+            && let Some(Reverse((at, partition))) = broker.timers.peek().copied()
+            && at <= now
+        {
+            broker.timers.pop();
+            if self.partitions[partition].leader == Some(node) {
+                self.mark_ready(partition);
+            }
+        }
+    }
+
+    fn next_ready(&mut self, node: i32) -> Option<usize> {
+        let broker = self.brokers.get_mut(&node)?;
+        while let Some(partition) = broker.ready.pop_front() {
+            let state = &mut self.partitions[partition];
+            if state.leader == Some(node) {
+                state.queued = false;
+                return Some(partition);
+            }
+        }
+        None
+    }
+
+    fn mark_ready_first(&mut self, partition: usize) {
+        let state = &mut self.partitions[partition];
+        if let Some(broker) = state
+            .leader
+            .and_then(|leader| self.brokers.get_mut(&leader))
+        {
+            state.queued = true;
+            broker.ready.push_front(partition);
+        }
+    }
+
+    /// The position of the batch that goes next, if one may go now.
+    fn next_batch(&mut self, partition: usize, route: Route, now: Instant) -> Option<usize> {
+        let state = &mut self.partitions[partition];
+        let later = match state.window.candidate(now, route) {
+            Candidate::At(position) => return Some(position),
+            Candidate::NotBefore(instant) => instant,
+            Candidate::None => return None,
+            Candidate::New => {
+                let due = state.open.as_ref()?.opened + self.limits.linger;
+                if due <= now {
+                    self.close_batch(partition);
+                    let window = &self.partitions[partition].window;
+                    return window.len().checked_sub(1);
+                }
+                due
+            }
+        };
+        let broker = self.brokers.entry(route.node).or_default();
+        broker.timers.push(Reverse((later, partition)));
+        None
+    }
+
+    /// The size of a sealed batch; one that is not sealed yet is handed out for it.
+    fn sealed_size(&mut self, partition: usize, position: usize, haul: &mut Haul) -> Option<usize> {
+        let (serial, batch) = self.partitions[partition].window.batch_at_mut(position)?;
+        match std::mem::replace(&mut batch.payload, Payload::Sealing) {
+            Payload::Sealed(sealed) => {
+                let size = sealed.size_bytes();
+                batch.payload = Payload::Sealed(sealed);
+                Some(size)
+            }
+            Payload::Sealing => None,
+            Payload::Unsealed(builder) => {
+                haul.jobs.push(SealJob {
+                    partition,
+                    serial,
+                    builder,
+                });
+                None
+            }
+        }
+    }
+
+    fn dispatch(&mut self, partition: usize, position: usize, route: Route) -> Option<Parcel> {
+        let state = &mut self.partitions[partition];
+        match state.window.dispatch(position, route, self.identity) {
+            Ok((serial, stamp)) => {
+                let batch = state.window.batch_mut(serial)?;
+                batch.attempts += 1;
+                self.metrics.retries += u64::from(batch.attempts > 1);
+                let Payload::Sealed(sealed) = &mut batch.payload else {
+                    return None;
+                };
+                if let Some(stamp) = stamp {
+                    let identity = stamp.identity;
+                    sealed.set_producer(identity.id, identity.epoch, stamp.base_sequence);
+                }
+                self.metrics.batches_sent += 1;
+                self.metrics.bytes_sent += sealed.size_bytes() as u64;
+                let topic = &self.topics[state.topic];
+                Some(Parcel {
+                    partition,
+                    serial,
+                    topic: topic.name.clone(),
+                    topic_id: topic.id,
+                    index: state.index,
+                    batch: sealed.clone(),
+                })
+            }
+            Err(retired) => {
+                if self
+                    .identity
+                    .is_some_and(|identity| Some(identity.id) == retired)
+                {
+                    self.identity = None;
+                }
+                self.unidentified.push(partition);
+                self.upkeep.notify_one();
+                None
+            }
+        }
+    }
+}

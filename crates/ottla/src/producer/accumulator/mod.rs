@@ -1,0 +1,31 @@
+//! All records that have no outcome yet, and every decision about them: a state machine without I/O.
+//!
+//! Records come in through `append`, which encodes them into the open batch of their partition. Closed
+//! batches wait in the partition's [`Window`](super::window::Window) until the sender of the leader
+//! collects them; answers, lost connections and deadlines come back in and decide outcomes.
+//!
+//! Everything is behind one lock, held for the encoding of one record or a walk over one request's
+//! partitions, and never while compressing, computing a checksum over records or waiting. The clock is
+//! read by the caller, once per batch.
+//!
+//! Owns memory, order, numbering and readiness. Refuses to know connections, tasks and metadata
+//! requests: it says whom to notify, and [`tokio::sync::Notify`] is all of tokio it knows besides the
+//! type of an instant.
+
+mod append;
+mod batch;
+mod dispatch;
+mod estimate;
+mod memory;
+mod outcomes;
+mod state;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+pub(crate) use append::Admission;
+pub(crate) use batch::{SealJob, SplitJob};
+pub(crate) use dispatch::Parcel;
+pub(crate) use memory::Ticket;
+pub(crate) use outcomes::Reply;
+pub(crate) use state::{Accumulator, Limits, Now};

@@ -1,0 +1,311 @@
+//! What becomes of a record, for its sender: one outcome per batch, and a light future per record.
+//!
+//! Knows nothing of brokers or retries: somebody else decides an outcome, once.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::TopicPartition;
+use crate::error::{Error, Result};
+use crate::record::RecordMetadata;
+
+/// The fate of one record, on its way.
+///
+/// Awaiting it gives the record's place in the log, or the reason why it is not known to be there.
+/// It is 16 bytes and shares everything else with the records of its batch. Dropping it is free and
+/// changes nothing: the record is delivered all the same.
+///
+/// # Errors
+/// See [`Error::possibly_written`] for what a failure means: when it is false the record is certainly
+/// not in the log, and sending it again makes no duplicate.
+///
+/// # Cancel safety
+/// Nothing is lost by a drop.
+#[must_use = "whether the record was written is known only to who awaits this; `drop` it if that does not matter"]
+pub struct Delivery {
+    outcome: Arc<Outcome>,
+    index: u32,
+    /// Where this delivery's waker is kept in the outcome.
+    slot: u32,
+}
+
+const NO_SLOT: u32 = u32::MAX;
+
+impl Delivery {
+    pub(crate) fn new(outcome: Arc<Outcome>, index: u32) -> Self {
+        Self {
+            outcome,
+            index,
+            slot: NO_SLOT,
+        }
+    }
+
+    /// The result, if there is one already.
+    pub fn try_result(&self) -> Option<Result<RecordMetadata>> {
+        let (mut outcome, mut index) = (self.outcome.clone(), self.index);
+        loop {
+            let next = match &*outcome.fate() {
+                Fate::Open(_) => return None,
+                Fate::Written(written) => return Some(Ok(written.metadata(index))),
+                Fate::Failed(error) => return Some(Err(error.clone())),
+                Fate::Split(parts) => part_of(parts, index)?,
+            };
+            (outcome, index) = next;
+        }
+    }
+}
+
+impl Future for Delivery {
+    type Output = Result<RecordMetadata>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            let part = match &mut *this.outcome.fate() {
+                Fate::Written(written) => return Poll::Ready(Ok(written.metadata(this.index))),
+                Fate::Failed(error) => return Poll::Ready(Err(error.clone())),
+                Fate::Split(parts) => part_of(parts, this.index),
+                Fate::Open(wakers) => {
+                    match wakers.get_mut(this.slot as usize) {
+                        Some(waker) => waker.clone_from(cx.waker()),
+                        None => {
+                            this.slot = u32::try_from(wakers.len()).unwrap_or(NO_SLOT);
+                            wakers.push(cx.waker().clone());
+                        }
+                    }
+                    return Poll::Pending;
+                }
+            };
+            // The batch was split, so this record is now one of a smaller batch.
+            let Some((outcome, index)) = part else {
+                return Poll::Pending;
+            };
+            *this = Self::new(outcome, index);
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Delivery");
+        out.field("result", &self.try_result());
+        out.finish_non_exhaustive()
+    }
+}
+
+/// The fate of one batch, shared by the deliveries of its records.
+#[derive(Debug)]
+pub(crate) struct Outcome(Mutex<Fate>);
+
+#[derive(Debug)]
+enum Fate {
+    Open(Vec<Waker>),
+    Written(Written),
+    Failed(Error),
+    /// Smaller batches have taken the batch's place; each with the index of its first record.
+    Split(Vec<(u32, Arc<Outcome>)>),
+}
+
+/// Where a batch was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) partition: TopicPartition,
+    /// The first record's offset, where the broker told it.
+    pub(crate) base_offset: Option<i64>,
+    pub(crate) timestamps: Timestamps,
+}
+
+/// The timestamps of a batch's records, in milliseconds since 1970.
+#[derive(Clone, Debug)]
+pub(crate) enum Timestamps {
+    All(i64),
+    Each(Vec<i64>),
+}
+
+impl Timestamps {
+    fn of(&self, index: u32) -> i64 {
+        match self {
+            Self::All(timestamp) => *timestamp,
+            Self::Each(all) => all.get(index as usize).copied().unwrap_or(-1),
+        }
+    }
+
+    /// Takes note of the next record's timestamp, the one at `index`.
+    pub(crate) fn push(&mut self, index: u32, timestamp: i64) {
+        match self {
+            Self::All(all) if *all == timestamp => {}
+            Self::All(all) => {
+                let mut each = vec![*all; index as usize];
+                each.push(timestamp);
+                *self = Self::Each(each);
+            }
+            Self::Each(each) => each.push(timestamp),
+        }
+    }
+
+    /// Those of the records in `range`.
+    pub(crate) fn slice(&self, range: std::ops::Range<u32>) -> Self {
+        match self {
+            Self::All(all) => Self::All(*all),
+            Self::Each(each) => {
+                let range = range.start as usize..range.end as usize;
+                Self::Each(each.get(range).unwrap_or_default().to_vec())
+            }
+        }
+    }
+}
+
+impl Written {
+    fn metadata(&self, index: u32) -> RecordMetadata {
+        RecordMetadata {
+            partition: self.partition.clone(),
+            offset: self.base_offset.map(|base| base + i64::from(index)),
+            timestamp: self.timestamps.of(index),
+        }
+    }
+}
+
+impl Outcome {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Fate::Open(Vec::new()))))
+    }
+
+    fn fate(&self) -> MutexGuard<'_, Fate> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides the outcome. The wakers are for the caller to wake, when it holds no lock any more.
+    pub(crate) fn written(&self, written: Written, wakers: &mut Vec<Waker>) {
+        self.decide(Fate::Written(written), wakers);
+    }
+
+    pub(crate) fn failed(&self, error: Error, wakers: &mut Vec<Waker>) {
+        self.decide(Fate::Failed(error), wakers);
+    }
+
+    pub(crate) fn split(&self, parts: Vec<(u32, Arc<Self>)>, wakers: &mut Vec<Waker>) {
+        self.decide(Fate::Split(parts), wakers);
+    }
+
+    fn decide(&self, decided: Fate, wakers: &mut Vec<Waker>) {
+        let mut fate = self.fate();
+        if let Fate::Open(waiting) = &mut *fate {
+            wakers.append(waiting);
+            *fate = decided;
+        }
+    }
+}
+
+fn part_of(parts: &[(u32, Arc<Outcome>)], index: u32) -> Option<(Arc<Outcome>, u32)> {
+    let after = parts.partition_point(|(first, _)| *first <= index);
+    let (first, outcome) = parts.get(after.checked_sub(1)?)?;
+    Some((outcome.clone(), index - first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn poll(delivery: &mut Delivery, count: &Arc<Count>) -> Poll<Result<RecordMetadata>> {
+        let waker = Waker::from(count.clone());
+        Pin::new(delivery).poll(&mut Context::from_waker(&waker))
+    }
+
+    fn written(base_offset: i64) -> Written {
+        Written {
+            partition: ("t", 3).into(),
+            base_offset: Some(base_offset),
+            timestamps: Timestamps::All(7),
+        }
+    }
+
+    fn decide(outcome: &Outcome, written: Written) {
+        let mut wakers = Vec::new();
+        outcome.written(written, &mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    #[test]
+    fn a_delivery_is_sixteen_bytes() {
+        assert_eq!(size_of::<Delivery>(), 16);
+    }
+
+    #[test]
+    fn every_record_learns_its_own_offset() {
+        let outcome = Outcome::new();
+        let count = Arc::new(Count::default());
+        let mut deliveries: Vec<_> = (0..3).map(|i| Delivery::new(outcome.clone(), i)).collect();
+        for delivery in &mut deliveries {
+            assert!(poll(delivery, &count).is_pending());
+            assert!(poll(delivery, &count).is_pending());
+        }
+        decide(&outcome, written(40));
+        assert_eq!(count.0.load(Ordering::Relaxed), 3);
+        for (delivery, offset) in deliveries.iter_mut().zip(40..) {
+            let Poll::Ready(Ok(metadata)) = poll(delivery, &count) else {
+                panic!("no outcome");
+            };
+            assert_eq!((metadata.offset, metadata.timestamp), (Some(offset), 7));
+        }
+    }
+
+    #[test]
+    fn a_split_leads_every_record_to_its_part() {
+        let outcome = Outcome::new();
+        let count = Arc::new(Count::default());
+        let mut deliveries: Vec<_> = (0..4).map(|i| Delivery::new(outcome.clone(), i)).collect();
+        for delivery in &mut deliveries {
+            assert!(poll(delivery, &count).is_pending());
+        }
+        let (head, tail) = (Outcome::new(), Outcome::new());
+        let mut wakers = Vec::new();
+        outcome.split(vec![(0, head.clone()), (3, tail.clone())], &mut wakers);
+        assert_eq!(wakers.len(), 4);
+        for delivery in &mut deliveries {
+            assert!(poll(delivery, &count).is_pending());
+        }
+        decide(&head, written(100));
+        decide(&tail, written(200));
+        assert_eq!(count.0.load(Ordering::Relaxed), 4);
+        for (delivery, offset) in deliveries.iter().zip([100, 101, 102, 200]) {
+            let metadata = delivery.try_result().unwrap().unwrap();
+            assert_eq!(metadata.offset, Some(offset));
+        }
+    }
+
+    #[test]
+    fn timestamps_are_kept_one_by_one_only_where_they_differ() {
+        let mut timestamps = Timestamps::All(5);
+        timestamps.push(0, 5);
+        timestamps.push(1, 5);
+        assert!(matches!(timestamps, Timestamps::All(5)));
+        timestamps.push(2, 9);
+        timestamps.push(3, 5);
+        let of: Vec<i64> = (0..4).map(|index| timestamps.of(index)).collect();
+        assert_eq!(of, [5, 5, 9, 5]);
+        assert_eq!(timestamps.slice(2..4).of(0), 9);
+    }
+
+    #[test]
+    fn an_outcome_is_decided_once() {
+        let outcome = Outcome::new();
+        decide(&outcome, written(1));
+        outcome.failed(Error::invalid_argument("late"), &mut Vec::new());
+        let delivery = Delivery::new(outcome, 0);
+        assert_eq!(delivery.try_result().unwrap().unwrap().offset, Some(1));
+    }
+}

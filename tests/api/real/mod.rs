@@ -1,0 +1,3 @@
+//! Tests on a real Kafka, started by `cargo xtask test`.
+
+mod admin;
