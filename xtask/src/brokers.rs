@@ -23,6 +23,7 @@ fn up(mut flags: Flags) -> Result<()> {
         .value::<String>("--name")?
         .unwrap_or_else(|| format!("kafka-{version}"));
     let settings = flags.values("--set")?;
+    let java_options = flags.values("--java")?;
     flags.done()?;
     let mut builder = Cluster::builder()
         .version(version)
@@ -34,6 +35,9 @@ fn up(mut flags: Flags) -> Result<()> {
             .split_once('=')
             .with_context(|| format!("--set {setting}: not key=value"))?;
         builder = builder.set(key, value);
+    }
+    for option in java_options {
+        builder = builder.java_option(option);
     }
     let start = Instant::now();
     let state = builder.start()?.detach()?;

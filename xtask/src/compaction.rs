@@ -111,7 +111,10 @@ fn tabulate(expected: &[String], broker: &str, run: &Run) -> (String, usize) {
             *entry = result;
         }
     }
-    let width = expected.iter().map(String::len).max().unwrap_or(0);
+    let width = expected
+        .iter()
+        .map(String::len)
+        .fold("scenario".len(), usize::max);
     let mut red = 0;
     let mut lines = vec![format!(
         "{:width$}  {:8}  {:8}  requests",

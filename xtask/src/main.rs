@@ -42,7 +42,7 @@ const HELP: &str = "cargo xtask <command>
   deny     bans, licences and sources of dependencies
   codegen [--check]
            write the codec's messages from Kafka's schemas, or see whether they are up to date
-  kafka up [--version V] [--nodes N] [--set k=v]… [--name NAME]
+  kafka up [--version V] [--nodes N] [--set k=v]… [--java OPTION]… [--name NAME]
            start real brokers that run on, and print their addresses
   kafka down [--version V] [--name NAME]
            stop them and remove their data

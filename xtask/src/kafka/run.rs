@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -114,10 +115,23 @@ pub fn down(state: &RunState) -> Result<()> {
     fs::remove_file(dir.join("state.json")).context("removing the state file")
 }
 
-/// Removes what processes left behind that were killed before they could.
+/// Removes what processes left behind that were killed before they could, and logs kept for a day.
 pub(crate) fn sweep() -> Result<()> {
     for state in status()?.into_iter().filter(RunState::is_abandoned) {
         remove_dir(&run_dir(&state.name))?;
+    }
+    let Ok(entries) = fs::read_dir(target().join("run")) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let age = fs::metadata(&path)
+            .and_then(|metadata| metadata.modified())
+            .map(|time| time.elapsed());
+        let is_old = matches!(age, Ok(Ok(age)) if age > Duration::from_secs(24 * 60 * 60));
+        if is_old && !path.join("state.json").exists() {
+            remove_dir(&path)?;
+        }
     }
     Ok(())
 }
