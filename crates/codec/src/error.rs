@@ -51,6 +51,12 @@ pub enum DecodeErrorKind {
         /// Bytes left over.
         extra: usize,
     },
+    /// Tagged fields out of order, or one that occurs twice (KIP-482).
+    #[snafu(display("tag {tag} does not come after the tags before it"))]
+    TagOrder {
+        /// The tag that is not greater than the one before it.
+        tag: u32,
+    },
     /// The message ended before its bytes did.
     #[snafu(display("{extra} bytes left over after the message"))]
     TrailingBytes {

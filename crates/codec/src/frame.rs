@@ -21,6 +21,8 @@ use crate::{
 };
 
 const LENGTH_BYTES: usize = 4;
+/// Enough for most requests, so that few grow.
+const INITIAL_CAPACITY: usize = 512;
 
 /// A request's frame, its length included.
 ///
@@ -32,7 +34,7 @@ pub fn encode_request<R: Request>(
     request: &R,
     version: i16,
 ) -> Result<Segments, EncodeError> {
-    let mut out = Encoder::new();
+    let mut out = Encoder::with_capacity(INITIAL_CAPACITY);
     out.int32(0);
     // RequestHeader by hand: the struct would want an owned client id for every request.
     out.int16(R::KEY as i16);
@@ -123,7 +125,7 @@ pub fn encode_response<R: Response>(
     response: &R,
     version: i16,
 ) -> Result<Segments, EncodeError> {
-    let mut out = Encoder::new();
+    let mut out = Encoder::with_capacity(INITIAL_CAPACITY);
     out.int32(0);
     let header = ResponseHeader {
         correlation_id,
@@ -161,10 +163,20 @@ fn finish(mut out: Encoder, message: &'static str) -> Result<Segments, EncodeErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+    use crate::messages::{
+        api_versions::ApiVersion,
+        fetch::FetchRequest,
+        metadata::{MetadataRequest, MetadataRequestTopic},
+    };
+
+    fn content(frame: Segments) -> Bytes {
+        let frame = frame.to_bytes();
+        assert_eq!(frame[..4], (frame.len() as i32 - 4).to_be_bytes());
+        frame.slice(4..)
+    }
 
     #[test]
-    fn request_and_header_round_trip() {
+    fn requests_round_trip() {
         let topics = vec![MetadataRequestTopic {
             name: Some("t".into()),
             ..Default::default()
@@ -174,11 +186,8 @@ mod tests {
             ..Default::default()
         };
         for version in [1, 4, 9, 12] {
-            let frame = encode_request(7, Some("me"), &request, version)
-                .unwrap()
-                .to_bytes();
-            assert_eq!(frame[..4], (frame.len() as i32 - 4).to_be_bytes());
-            let (header, body) = decode_request_header(&frame.slice(4..)).unwrap();
+            let frame = content(encode_request(7, Some("me"), &request, version).unwrap());
+            let (header, body) = decode_request_header(&frame).unwrap();
             assert_eq!(
                 (header.correlation_id, header.client_id.as_deref()),
                 (7, Some("me"))
@@ -188,5 +197,87 @@ mod tests {
                 Ok(request.clone())
             );
         }
+    }
+
+    /// The header written by hand is the one the schema describes.
+    #[test]
+    fn request_headers_follow_the_schema() {
+        for (version, header_version) in [(11, 1), (12, 2)] {
+            for client_id in [None, Some("me")] {
+                let frame = content(
+                    encode_request(7, client_id, &FetchRequest::default(), version).unwrap(),
+                );
+                let header = RequestHeader {
+                    request_api_key: 1,
+                    request_api_version: version,
+                    correlation_id: 7,
+                    client_id: client_id.map(str::to_owned),
+                    ..Default::default()
+                };
+                let header = crate::encode_message(&header, header_version)
+                    .unwrap()
+                    .to_bytes();
+                let body = crate::encode_message(&FetchRequest::default(), version)
+                    .unwrap()
+                    .to_bytes();
+                assert_eq!(frame, [header, body].concat());
+            }
+        }
+    }
+
+    #[test]
+    fn api_versions_has_an_old_response_header_always() {
+        let response = ApiVersionsResponse::default();
+        for version in 0..=4 {
+            let frame = content(encode_response(5, &response, version).unwrap());
+            let body = crate::encode_message(&response, version).unwrap();
+            assert_eq!(frame.len(), 4 + body.len());
+            assert_eq!(
+                decode_response::<ApiVersionsRequest>(&frame, version),
+                Ok((5, response.clone()))
+            );
+        }
+    }
+
+    #[test]
+    fn an_api_versions_answer_may_be_in_version_0() {
+        let api_keys = vec![ApiVersion {
+            api_key: 18,
+            max_version: 2,
+            ..Default::default()
+        }];
+        let response = ApiVersionsResponse {
+            error_code: 35,
+            api_keys,
+            ..Default::default()
+        };
+        let frame = content(encode_response(5, &response, 0).unwrap());
+        assert_eq!(
+            decode_api_versions_response(&frame, 4),
+            Ok((5, response.clone()))
+        );
+
+        // Any other error in version 0 is none that a broker gives.
+        let frame = content(
+            encode_response(
+                5,
+                &ApiVersionsResponse {
+                    error_code: 36,
+                    ..response
+                },
+                0,
+            )
+            .unwrap(),
+        );
+        assert!(decode_api_versions_response(&frame, 4).is_err());
+    }
+
+    /// Also of a version from the future, so that a server can refuse it by name.
+    #[test]
+    fn the_header_of_an_unknown_version_is_read() {
+        let frame = Bytes::from_static(&[0, 18, 0, 99, 0, 0, 0, 7, 0, 1, b'x', 0, 42]);
+        let (header, body) = decode_request_header(&frame).unwrap();
+        assert_eq!((header.request_api_version, header.correlation_id), (99, 7));
+        assert_eq!(body, Bytes::from_static(&[42]));
     }
 }

@@ -26,6 +26,15 @@ impl Encoder {
         Self::default()
     }
 
+    /// An empty encoder with room for `bytes` besides shared payloads.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            written: BytesMut::with_capacity(bytes),
+            ..Self::default()
+        }
+    }
+
     /// How many bytes have been written, payloads included.
     #[must_use]
     pub fn len(&self) -> usize {

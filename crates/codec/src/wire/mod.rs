@@ -25,3 +25,6 @@ pub use records::Records;
 pub use segments::Segments;
 pub(crate) use tagged::TaggedFields;
 pub use tagged::{UnknownTaggedField, tagged_fields, unknown_tagged_fields};
+
+#[cfg(test)]
+mod tests;

@@ -287,7 +287,7 @@ pub fn string(input: Input<'_>, flexible: bool) -> Parsed<'_, String> {
     required(input, nullable_string(input, flexible)?)
 }
 
-/// A [`string`] or null.
+/// A [`string()`] or null.
 ///
 /// # Errors
 /// When it is cut off or not UTF-8.
@@ -310,7 +310,7 @@ pub fn bytes(input: Input<'_>, flexible: bool) -> Parsed<'_, Bytes> {
     required(input, nullable_bytes(input, flexible)?)
 }
 
-/// [`bytes`] or null.
+/// [`bytes()`] or null.
 ///
 /// # Errors
 /// When they are cut off.
@@ -319,7 +319,7 @@ pub fn nullable_bytes(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<Byt
     Ok((rest, content.map(|content| content.to_bytes())))
 }
 
-/// Record data: [`bytes`] of another name.
+/// Record data: [`bytes()`] of another name.
 ///
 /// # Errors
 /// When they are null or cut off.
@@ -328,7 +328,7 @@ pub fn records(input: Input<'_>, flexible: bool) -> Parsed<'_, Records> {
     Ok((rest, content.into()))
 }
 
-/// [`records`] or null.
+/// [`records()`] or null.
 ///
 /// # Errors
 /// When they are cut off.
@@ -349,7 +349,7 @@ pub fn array<'a, T>(
     required(input, nullable_array(input, flexible, element)?)
 }
 
-/// An [`array`] or null.
+/// An [`array()`] or null.
 ///
 /// # Errors
 /// When there are fewer bytes than elements, or an element cannot be read.
@@ -372,15 +372,19 @@ pub fn nullable_array<'a, T>(
             },
         );
     }
-    // An element may be wider in memory than on the wire: never reserve more than the bytes that have arrived.
-    let affordable = rest.len() / size_of::<T>().max(1) + 1;
-    let mut elements = Vec::with_capacity(affordable.min(count as usize));
+    let mut elements = Vec::with_capacity(initial_capacity::<T>(count as usize, rest.len()));
     for _ in 0..count {
         let value;
         (rest, value) = element(rest)?;
         elements.push(value);
     }
     Ok((rest, Some(elements)))
+}
+
+/// An element may be wider in memory than on the wire: at first there is room for as many as fill the bytes that have
+/// arrived, and one.
+pub(super) fn initial_capacity<T>(count: usize, remaining: usize) -> usize {
+    count.min(remaining / size_of::<T>().max(1) + 1)
 }
 
 /// A struct after a byte that says whether there is one: negative for null (KIP-893).

@@ -16,16 +16,23 @@ pub struct UnknownTaggedField {
 /// left of them, or `None` for a tag it does not know, which is then added to `unknown`.
 ///
 /// # Errors
-/// When the section is cut off, or a known field cannot be read or has bytes left over.
+/// When the section is cut off, its tags do not ascend, or a known field cannot be read or has bytes left over.
 pub fn tagged_fields<'a>(
     input: Input<'a>,
     unknown: &mut Vec<UnknownTaggedField>,
     mut known: impl FnMut(u32, Input<'a>) -> Result<Option<Input<'a>>, nom::Err<super::WireError>>,
 ) -> Result<Input<'a>, nom::Err<super::WireError>> {
     let (mut rest, count) = unsigned_varint(input).field("tagged fields")?;
+    let mut previous = None;
     for _ in 0..count {
+        let at = rest;
         let (tag, content);
-        (rest, (tag, content)) = tagged_field(rest).field("tagged fields")?;
+        (rest, (tag, content)) = tagged_field(at).field("tagged fields")?;
+        if previous.replace(tag) >= Some(tag) {
+            return fail(at, DecodeErrorKind::TagOrder { tag })
+                .field("tagged fields")
+                .map(|(rest, ())| rest);
+        }
         match known(tag, content)? {
             None => unknown.push(UnknownTaggedField {
                 tag,
@@ -34,7 +41,7 @@ pub fn tagged_fields<'a>(
             Some(left) if left.is_empty() => {}
             Some(left) => {
                 let kind = DecodeErrorKind::TaggedFieldLength { extra: left.len() };
-                return fail::<()>(left, kind)
+                return fail(left, kind)
                     .field("tagged fields")
                     .map(|(rest, ())| rest);
             }
@@ -46,7 +53,7 @@ pub fn tagged_fields<'a>(
 /// Reads the tagged fields of a struct that has none in this crate's Kafka version.
 ///
 /// # Errors
-/// When the section is cut off.
+/// When the section is cut off, or its tags do not ascend.
 pub fn unknown_tagged_fields(input: Input<'_>) -> Parsed<'_, Vec<UnknownTaggedField>> {
     let mut unknown = Vec::new();
     let rest = tagged_fields(input, &mut unknown, |_, _| Ok(None))?;
