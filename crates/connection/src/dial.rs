@@ -1,6 +1,7 @@
 //! One try to reach a broker, from its name to a connection that is ready for requests.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::time::Instant;
 use tracing::debug;
@@ -24,6 +25,8 @@ pub(crate) struct Dial {
     pub(crate) id: u64,
     pub(crate) peer: Peer,
     pub(crate) group: ConnectionGroup,
+    /// Whether the connector has succeeded once.
+    pub(crate) connected: AtomicBool,
 }
 
 impl Dial {
@@ -88,6 +91,7 @@ impl Dial {
             .map_err(|error| DialError::Connect {
                 source: Arc::new(error),
             })?;
+        self.connected.store(true, Relaxed);
         let max_frame = MAX_HANDSHAKE_FRAME.min(self.config.max_response_bytes);
         let mut exchange =
             Exchange::new(stream, FrameReader::new(max_frame, self.counters.clone()));

@@ -177,10 +177,15 @@ pub enum DialError {
         code: ErrorCode,
     },
     /// The connection was not ready in time.
-    #[snafu(display("not ready after {after:?}"))]
+    #[snafu(display(
+        "{} within {after:?}",
+        if *connected { "connected, but no handshake answer (not a Kafka port?)" } else { "no connection" }
+    ))]
     SetupTimedOut {
         /// The time it had.
         after: Duration,
+        /// Whether the connector had succeeded, and it was the peer that kept silent.
+        connected: bool,
     },
 }
 

@@ -32,6 +32,7 @@ async fn dialing<F: AsyncFnOnce(&mut Dials)>(script: F) -> Established {
         id: 1,
         peer: Peer::bootstrap(HostPort::new("b", 9092)),
         group: ConnectionGroup::shared(Purpose::Metadata),
+        connected: AtomicBool::new(false),
     };
     let (established, ()) = tokio::join!(dial.establish(), script(&mut dials));
     assert!(dials.is_empty(), "more dials than expected");
@@ -266,6 +267,7 @@ async fn a_handshake_that_was_throttled_keeps_the_first_request_back() {
         id: 1,
         peer: Peer::bootstrap(HostPort::new("b", 9092)),
         group: ConnectionGroup::shared(Purpose::Metadata),
+        connected: AtomicBool::new(false),
     };
     let script = async {
         let mut broker = dials.next().await.accept(1024);

@@ -1,6 +1,7 @@
 //! The task of one connection: it dials, serves, and tidies up, whatever happens in between.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, debug, info, info_span, trace};
@@ -76,15 +77,19 @@ impl Attempt {
             id: *id,
             peer: peer.clone(),
             group: key.group,
+            connected: AtomicBool::new(false),
         };
         debug!("dialing");
         tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(DialError::Interrupted),
-            result = timeout(*setup_timeout, dial.establish()) => {
-                result.unwrap_or(Err(DialError::SetupTimedOut { after: *setup_timeout }))
-            }
-        }
+                    biased;
+                    () = stop.cancelled() => Err(DialError::Interrupted),
+                    result = timeout(*setup_timeout, dial.establish()) => {
+                        result.unwrap_or_else(|_| {
+         let connected = dial.connected.load(Relaxed);
+         Err(DialError::SetupTimedOut { after: *setup_timeout, connected })
+        })
+                    }
+                }
     }
 
     fn settle(&mut self, result: Result<&Connection, Arc<DialError>>) -> bool {

@@ -205,7 +205,13 @@ async fn a_handshake_that_hangs_ends_with_the_setup_timeout() {
     });
     let error = result.unwrap_err();
     assert!(
-        matches!(error.dial_error(), Some(DialError::SetupTimedOut { .. })),
+        matches!(
+            error.dial_error(),
+            Some(DialError::SetupTimedOut {
+                connected: true,
+                ..
+            })
+        ),
         "{error}"
     );
     assert!((8..=12).contains(&start.elapsed().as_secs()));
