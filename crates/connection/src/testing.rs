@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use ottla_codec::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use ottla_codec::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ottla_codec::messages::request_header::RequestHeader;
 use ottla_codec::{Message, Request, Response, decode_message, frame};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::transport::{BoxFuture, BoxStream, Connector};
@@ -172,6 +176,13 @@ impl Dialed {
         Broker { stream: ours }
     }
 
+    /// Connects it through a pipe that takes for ever to close in good order.
+    pub(crate) fn accept_lingering(self) -> Broker {
+        let (ours, theirs) = duplex(1024);
+        drop(self.reply.send(Ok(Box::new(Lingering(theirs)))));
+        Broker { stream: ours }
+    }
+
     pub(crate) fn refuse(self) {
         drop(
             self.reply
@@ -208,5 +219,35 @@ impl Connector for Network {
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::ConnectionAborted.into()))
         })
+    }
+}
+
+struct Lingering(DuplexStream);
+
+impl AsyncRead for Lingering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Lingering {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
     }
 }

@@ -8,6 +8,7 @@ use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_codec::{ApiKey, ErrorCode, Message, Request, VersionRange};
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -34,7 +35,10 @@ async fn dialing<F: AsyncFnOnce(&mut Dials)>(script: F) -> Established {
         group: ConnectionGroup::shared(Purpose::Metadata),
         connected: AtomicBool::new(false),
     };
-    let (established, ()) = tokio::join!(dial.establish(), script(&mut dials));
+    let conversation = async { tokio::join!(dial.establish(), script(&mut dials)) };
+    let (established, ()) = timeout(Duration::from_secs(60), conversation)
+        .await
+        .expect("a conversation that goes on");
     assert!(dials.is_empty(), "more dials than expected");
     established
 }

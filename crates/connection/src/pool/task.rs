@@ -81,15 +81,14 @@ impl Attempt {
         };
         debug!("dialing");
         tokio::select! {
-                    biased;
-                    () = stop.cancelled() => Err(DialError::Interrupted),
-                    result = timeout(*setup_timeout, dial.establish()) => {
-                        result.unwrap_or_else(|_| {
-         let connected = dial.connected.load(Relaxed);
-         Err(DialError::SetupTimedOut { after: *setup_timeout, connected })
-        })
-                    }
-                }
+            biased;
+            () = stop.cancelled() => Err(DialError::Interrupted),
+            result = timeout(*setup_timeout, dial.establish()) => {
+                let connected = dial.connected.load(Relaxed);
+                let after = *setup_timeout;
+                result.unwrap_or(Err(DialError::SetupTimedOut { after, connected }))
+            }
+        }
     }
 
     fn settle(&mut self, result: Result<&Connection, Arc<DialError>>) -> bool {

@@ -63,9 +63,11 @@ async fn a_hundred_callers_share_one_dial() {
         let pool = pool.clone();
         callers.spawn(async move { pool.connection(1, SHARED, after(10)).await.unwrap().id() });
     }
+    let start = Instant::now();
     let _broker = dials.serve().await;
     let ids = callers.join_all().await;
     assert_eq!(ids, [1; 100]);
+    assert_eq!(start.elapsed(), Duration::ZERO, "nobody had to look again");
     assert!(dials.is_empty());
     let stats = pool.stats();
     assert_eq!(
@@ -333,6 +335,26 @@ async fn a_closed_connection_is_never_handed_out() {
     assert_ne!(first.id(), second.id());
     settle().await;
     assert_eq!(pool.stats().connections_open, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_closing_is_not_handed_out_either() {
+    let (pool, mut dials) = pool();
+    let (first, _lingering) = tokio::join!(pool.connection(1, SHARED, after(10)), async {
+        let mut broker = dials.next().await.accept_lingering();
+        broker.handshake().await;
+        broker
+    });
+    let first = first.unwrap();
+    assert!(matches!(first.closed().await, CloseReason::Idle));
+    // Its task is still taking leave of the peer.
+    assert_eq!(pool.stats().connections_open, 1);
+    assert!(pool.existing(1, SHARED).is_none());
+    let (second, _broker) = connected(&pool, &mut dials, SHARED).await;
+    assert_ne!(first.id(), second.id());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(pool.stats().connections_open, 1);
+    assert_eq!(pool.existing(1, SHARED).unwrap().id(), second.id());
 }
 
 #[tokio::test(start_paused = true)]
