@@ -1,4 +1,4 @@
-//! All connections of a client: one per broker and [`ConnectionGroup`](crate::ConnectionGroup),
+//! All connections of a client: one per broker and [`ConnectionGroup`],
 //! made on demand.
 
 mod slots;
