@@ -1,3 +1,4 @@
 //! Tests on a real Kafka, started by `cargo xtask test`.
 
 mod admin;
+mod java;

@@ -74,3 +74,48 @@ pub(crate) fn java(main_class: &str, args: &[&str]) -> Command {
         .expect("Kafka's jars")
         .java_class(main_class, args)
 }
+
+/// The lines that Java's console consumer prints of a topic's one partition: timestamp, offset, headers,
+/// key and value of `count` records from the beginning.
+pub(crate) async fn console_consume(topic: &str, count: usize, more: &[&str]) -> Vec<String> {
+    let count = count.to_string();
+    // Renamed in Kafka 4.2 (KIP-1147).
+    let property = match version() {
+        Version::V4_3 => "--formatter-property",
+        _ => "--property",
+    };
+    let brokers = brokers();
+    let mut args = vec![
+        "--bootstrap-server",
+        &brokers,
+        "--topic",
+        topic,
+        "--partition",
+        "0",
+        "--offset",
+        "earliest",
+        "--max-messages",
+        &count,
+        "--timeout-ms",
+        "30000",
+    ];
+    for printed in ["timestamp", "offset", "headers", "key", "value"] {
+        args.push(property);
+        args.push(match printed {
+            "timestamp" => "print.timestamp=true",
+            "offset" => "print.offset=true",
+            "headers" => "print.headers=true",
+            "key" => "print.key=true",
+            _ => "print.value=true",
+        });
+    }
+    args.extend(more);
+    let mut command = java(version().console_consumer(), &args);
+    let output = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("no panic")
+        .expect("Java runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().map(str::to_owned).collect()
+}
