@@ -24,6 +24,7 @@ mod metadata;
 mod producer;
 mod raw;
 mod record;
+mod watch;
 
 pub use admin::{
     Admin, BrokerDescription, ClusterDescription, NewTopic, PartitionDescription, TopicDescription,

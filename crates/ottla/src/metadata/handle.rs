@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ottla_cluster::{Broker, Cluster, LeaderHint, Topic};
 use ottla_codec::ErrorCode;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::View;
 use crate::error::{Error, ErrorKind, Result};
+use crate::watch;
 
 /// Reads the current view and asks for a newer one. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,12 +54,12 @@ impl Metadata {
 
     /// The current snapshot.
     pub(crate) fn cluster(&self) -> Arc<Cluster> {
-        self.shared.view.borrow().cluster.clone()
+        self.shared.view.get().cluster.clone()
     }
 
     /// The current view.
     pub(crate) fn view(&self) -> Arc<View> {
-        self.shared.view.borrow().clone()
+        self.shared.view.get()
     }
 
     /// Follows the views as they change.
@@ -114,7 +115,7 @@ impl Metadata {
         let began = Instant::now();
         let mut views = self.subscribe();
         loop {
-            let view = views.borrow_and_update().clone();
+            let view = views.borrow_and_update();
             if let Some(known) = view
                 .cluster
                 .topic(topic)
@@ -153,7 +154,7 @@ impl Metadata {
         let began = Instant::now();
         let mut views = self.subscribe();
         loop {
-            let view = views.borrow_and_update().clone();
+            let view = views.borrow_and_update();
             if view.cluster.brokers().len() > 0 {
                 return Ok(view.cluster.clone());
             }
