@@ -1,0 +1,688 @@
+//! Where each assigned partition stands, and what has to happen before it can be read.
+//!
+//! Owns, for each partition: its generation, its phase, its three positions (handed out, buffered,
+//! fetched), and its leader. A seek, a pause, a revocation and a leader change give the partition a new
+//! generation; whatever was asked under an older one is answered to nobody, while all other partitions
+//! go on.
+//!
+//! Knows nothing of connections, of buffered data or of what a response looks like.
+//!
+//! # References
+//! - KIP-320: a position carries the leader epoch of the record before it
+//! - KIP-392: reading from a follower
+
+use std::collections::BTreeMap;
+
+use ottla_cluster::{NodeId, TopicPartition};
+use ottla_codec::Uuid;
+use tokio::time::{Duration, Instant};
+
+use super::reset::ResetTo;
+use crate::error::Error;
+
+/// Tells answers to a partition's present state from answers to an earlier one.
+pub(crate) type Generation = u64;
+
+/// How long an error that needs the caller is held back before it is raised again.
+const REPEAT_FAILURE_AFTER: Duration = Duration::from_millis(500);
+
+/// An offset, and the leader epoch of the last record before it where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) offset: i64,
+    pub(crate) leader_epoch: Option<i32>,
+}
+
+impl Position {
+    /// A position without a known epoch.
+    pub(crate) fn at(offset: i64) -> Self {
+        Self {
+            offset,
+            leader_epoch: None,
+        }
+    }
+}
+
+/// How a partition gets its first position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At this position.
+    At(Position),
+    /// At an offset that the leader has to be asked for.
+    Reset(ResetTo),
+    /// Where the group has committed.
+    Committed,
+}
+
+/// What a partition waits for.
+#[derive(Debug, Clone)]
+pub(crate) enum Phase {
+    /// Nothing: it has a position and may be fetched.
+    Fetching,
+    /// The group's committed offset.
+    AwaitingCommitted,
+    /// The offset that a reset leads to.
+    AwaitingReset(ResetTo),
+    /// The log's range, for the error that tells of a position outside of it.
+    AwaitingRange,
+    /// The leader's word on whether the log before the position is still what was read (KIP-320).
+    AwaitingValidation,
+    /// The caller, who has to seek.
+    Failed(Failure),
+}
+
+/// An error that stays until the caller seeks.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    raise_at: Option<Instant>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            raise_at: None,
+        }
+    }
+}
+
+/// The broker that leads a partition, and since which epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leader {
+    pub(crate) node: NodeId,
+    pub(crate) epoch: Option<i32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Replica {
+    node: NodeId,
+    until: Instant,
+}
+
+/// What responses have told of a partition's log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LogEnds {
+    pub(crate) start: Option<i64>,
+    pub(crate) high_watermark: Option<i64>,
+    pub(crate) last_stable: Option<i64>,
+}
+
+/// One assigned partition.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    generation: Generation,
+    phase: Phase,
+    paused: bool,
+    /// Behind what the caller was handed; `None` while there is no position.
+    consumed: Option<Position>,
+    /// Behind what waits in the buffer.
+    buffered: Option<Position>,
+    /// Behind what was fetched; from here the next fetch reads.
+    fetch: Option<Position>,
+    /// Fetches nothing more until the buffer is empty, because of what the broker said at `fetch`.
+    drain_first: bool,
+    leader: Option<Leader>,
+    topic_id: Uuid,
+    replica: Option<Replica>,
+    /// The generation under which something was asked that is not answered yet.
+    asked: Option<Generation>,
+    /// The newest fetch found nothing new.
+    caught_up: bool,
+    attempts: u32,
+    retry_at: Option<Instant>,
+    /// The size of a batch that did not fit into the usual limit.
+    needs_bytes: Option<i32>,
+    log: LogEnds,
+    /// An error to be raised once, after which things go on by themselves.
+    report: Option<Error>,
+}
+
+/// A fetch of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FetchTarget {
+    pub(crate) partition: TopicPartition,
+    pub(crate) generation: Generation,
+    pub(crate) position: Position,
+    pub(crate) topic_id: Uuid,
+    pub(crate) leader_epoch: Option<i32>,
+    /// Whether the target broker is the leader rather than a follower.
+    pub(crate) from_leader: bool,
+    pub(crate) needs_bytes: Option<i32>,
+}
+
+/// Something a partition needs to know before it can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) partition: TopicPartition,
+    pub(crate) generation: Generation,
+    pub(crate) leader: Option<Leader>,
+    pub(crate) ask: Ask,
+}
+
+/// What is asked in a [`Question`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// The group's committed offset, of the group's coordinator.
+    Committed,
+    /// The offset a reset leads to, of the leader.
+    Offset(ResetTo),
+    /// The log's first and next offset, of the leader.
+    Range,
+    /// Where the position's epoch ends, of the leader.
+    EpochEnd(Position),
+}
+
+/// What following the metadata did to a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// Nothing changed.
+    Same,
+    /// It has another leader, or another leader epoch.
+    Moved,
+    /// Its topic was deleted and created again.
+    Recreated,
+}
+
+/// All assigned partitions.
+#[derive(Debug, Default)]
+pub(crate) struct Positions {
+    partitions: BTreeMap<TopicPartition, Partition>,
+    last_generation: Generation,
+}
+
+impl Positions {
+    /// Adds a partition, or starts it anew.
+    pub(crate) fn insert(&mut self, partition: TopicPartition, start: Start) {
+        let generation = self.next_generation();
+        let mut added = Partition::new(generation);
+        match start {
+            Start::At(position) => added.start_at(position),
+            Start::Reset(to) => added.phase = Phase::AwaitingReset(to),
+            Start::Committed => added.phase = Phase::AwaitingCommitted,
+        }
+        self.partitions.insert(partition, added);
+    }
+
+    /// Removes a partition; whether it was there.
+    pub(crate) fn remove(&mut self, partition: &TopicPartition) -> bool {
+        self.partitions.remove(partition).is_some()
+    }
+
+    /// All partitions, in order of their names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&TopicPartition, &Partition)> {
+        self.partitions.iter()
+    }
+
+    /// How many partitions are assigned.
+    pub(crate) fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// One partition.
+    pub(crate) fn partition(&self, partition: &TopicPartition) -> Option<&Partition> {
+        self.partitions.get(partition)
+    }
+
+    /// One partition, whatever its generation.
+    pub(crate) fn partition_mut(&mut self, partition: &TopicPartition) -> Option<&mut Partition> {
+        self.partitions.get_mut(partition)
+    }
+
+    /// One partition, if it is still of this generation.
+    pub(crate) fn current(
+        &mut self,
+        partition: &TopicPartition,
+        generation: Generation,
+    ) -> Option<&mut Partition> {
+        self.partitions
+            .get_mut(partition)
+            .filter(|found| found.generation == generation)
+    }
+
+    /// Takes note that what was asked under `generation` is answered, or never will be; the partition, if
+    /// that still concerns it.
+    pub(crate) fn answered(
+        &mut self,
+        partition: &TopicPartition,
+        generation: Generation,
+    ) -> Option<&mut Partition> {
+        let found = self.partitions.get_mut(partition)?;
+        if found.asked == Some(generation) {
+            found.asked = None;
+        }
+        (found.generation == generation).then_some(found)
+    }
+
+    /// Moves a partition to a position of the caller's choice. What is buffered is the caller's to purge.
+    pub(crate) fn seek(&mut self, partition: &TopicPartition, start: Start) -> bool {
+        let Some(found) = self.renew(partition) else {
+            return false;
+        };
+        found.forget_positions();
+        match start {
+            Start::At(position) => found.start_at(position),
+            Start::Reset(to) => found.phase = Phase::AwaitingReset(to),
+            Start::Committed => found.phase = Phase::AwaitingCommitted,
+        }
+        true
+    }
+
+    /// Pauses or resumes a partition; `None` if it is not assigned, else whether that changed anything.
+    pub(crate) fn set_paused(&mut self, partition: &TopicPartition, paused: bool) -> Option<bool> {
+        if self.partitions.get(partition)?.paused == paused {
+            return Some(false);
+        }
+        self.renew(partition)?.paused = paused;
+        Some(true)
+    }
+
+    /// Goes back to what was handed out: what is buffered is dropped by the caller and fetched again.
+    pub(crate) fn rewind(&mut self, partition: &TopicPartition) {
+        if let Some(found) = self.renew(partition) {
+            found.buffered = found.consumed;
+            found.fetch = found.consumed;
+        }
+    }
+
+    /// Puts an error before the caller which only a seek can clear. Handed-out and buffered records are
+    /// not touched by it.
+    pub(crate) fn fail(&mut self, partition: &TopicPartition, error: Error) {
+        if let Some(found) = self.renew(partition) {
+            found.phase = Phase::Failed(error.into());
+        }
+    }
+
+    /// Takes over what the metadata says about a partition.
+    pub(crate) fn follow(
+        &mut self,
+        partition: &TopicPartition,
+        leader: Option<Leader>,
+        topic_id: Uuid,
+    ) -> Followed {
+        let Some(found) = self.partitions.get_mut(partition) else {
+            return Followed::Same;
+        };
+        if found.topic_id.is_zero() {
+            found.topic_id = topic_id;
+        }
+        if !topic_id.is_zero() && found.topic_id != topic_id {
+            found.topic_id = topic_id;
+            return Followed::Recreated;
+        }
+        // While nobody leads, the last leader is as good a guess as any; asking it costs a refusal.
+        let Some(leader) = leader.filter(|&leader| found.leader != Some(leader)) else {
+            return Followed::Same;
+        };
+        if let Some(found) = self.renew(partition) {
+            found.leader = Some(leader);
+            found.replica = None;
+            let epoch = found.fetch.and_then(|fetch| fetch.leader_epoch);
+            if matches!(found.phase, Phase::Fetching) && epoch.is_some() {
+                found.phase = Phase::AwaitingValidation;
+            }
+        }
+        Followed::Moved
+    }
+
+    /// The partitions that one broker can be asked for now. Each counts as asked from here on.
+    ///
+    /// `wants` has the last word, on grounds that are none of this module's business.
+    pub(crate) fn fetch_from(
+        &mut self,
+        node: NodeId,
+        now: Instant,
+        mut wants: impl FnMut(&TopicPartition, &Partition) -> bool,
+    ) -> Vec<FetchTarget> {
+        let mut targets = Vec::new();
+        for (name, partition) in &mut self.partitions {
+            let Some((target, from_leader)) = partition.fetch_target(now) else {
+                continue;
+            };
+            if target != node || !wants(name, partition) {
+                continue;
+            }
+            let Some(position) = partition.fetch else {
+                continue;
+            };
+            partition.asked = Some(partition.generation);
+            targets.push(FetchTarget {
+                partition: name.clone(),
+                generation: partition.generation,
+                position,
+                topic_id: partition.topic_id,
+                leader_epoch: partition.leader.and_then(|leader| leader.epoch),
+                from_leader,
+                needs_bytes: partition.needs_bytes,
+            });
+        }
+        targets
+    }
+
+    /// The brokers that partitions are to be fetched from, paused ones included.
+    pub(crate) fn sources(&self, now: Instant) -> Vec<NodeId> {
+        let mut nodes: Vec<_> = self
+            .partitions
+            .values()
+            .filter_map(|partition| partition.source(now).map(|(node, _)| node))
+            .collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
+    /// What has to be asked now. Each counts as asked from here on.
+    pub(crate) fn questions(&mut self, now: Instant) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for (name, partition) in &mut self.partitions {
+            let ask = match partition.phase {
+                Phase::AwaitingCommitted => Ask::Committed,
+                Phase::AwaitingReset(to) => Ask::Offset(to),
+                Phase::AwaitingRange => Ask::Range,
+                Phase::AwaitingValidation => match partition.fetch {
+                    Some(position) => Ask::EpochEnd(position),
+                    None => continue,
+                },
+                Phase::Fetching | Phase::Failed(_) => continue,
+            };
+            let leaderless = partition.leader.is_none() && ask != Ask::Committed;
+            if leaderless || partition.is_busy(now) {
+                continue;
+            }
+            partition.asked = Some(partition.generation);
+            questions.push(Question {
+                partition: name.clone(),
+                generation: partition.generation,
+                leader: partition.leader,
+                ask,
+            });
+        }
+        questions
+    }
+
+    /// When the next partition's pause after a failure ends.
+    pub(crate) fn next_retry(&self, now: Instant) -> Option<Instant> {
+        let retries = self.partitions.values().filter_map(|p| p.retry_at);
+        retries.filter(|&at| at > now).min()
+    }
+
+    /// Takes an error that is due, of a partition for which `is_drained` says that everything before the
+    /// error was handed out.
+    pub(crate) fn raise(
+        &mut self,
+        now: Instant,
+        mut is_drained: impl FnMut(&TopicPartition) -> bool,
+    ) -> Option<Error> {
+        for (name, partition) in &mut self.partitions {
+            if !partition.has_error() || !is_drained(name) {
+                continue;
+            }
+            if let Some(error) = partition.report.take() {
+                return Some(error);
+            }
+            if let Phase::Failed(failure) = &mut partition.phase
+                && failure.raise_at.is_none_or(|at| at <= now)
+            {
+                failure.raise_at = Some(now + REPEAT_FAILURE_AFTER);
+                return Some(failure.error.clone());
+            }
+        }
+        None
+    }
+
+    /// When an error that was raised is due again.
+    pub(crate) fn next_raise(&self) -> Option<Instant> {
+        let failures = self.partitions.values().filter_map(|p| match &p.phase {
+            Phase::Failed(failure) => failure.raise_at,
+            _ => None,
+        });
+        failures.min()
+    }
+
+    /// Whether any partition has an error for the caller.
+    pub(crate) fn has_error(&self) -> bool {
+        self.partitions.values().any(Partition::has_error)
+    }
+
+    fn renew(&mut self, partition: &TopicPartition) -> Option<&mut Partition> {
+        let generation = self.next_generation();
+        let found = self.partitions.get_mut(partition)?;
+        found.generation = generation;
+        // What was fetched but has not reached the buffer yet is lost with the old generation.
+        found.fetch = found.buffered;
+        found.attempts = 0;
+        found.retry_at = None;
+        found.drain_first = false;
+        found.caught_up = false;
+        Some(found)
+    }
+
+    fn next_generation(&mut self) -> Generation {
+        self.last_generation += 1;
+        self.last_generation
+    }
+}
+
+impl Partition {
+    fn new(generation: Generation) -> Self {
+        Self {
+            generation,
+            phase: Phase::Fetching,
+            paused: false,
+            consumed: None,
+            buffered: None,
+            fetch: None,
+            drain_first: false,
+            leader: None,
+            topic_id: Uuid::ZERO,
+            replica: None,
+            asked: None,
+            caught_up: false,
+            attempts: 0,
+            retry_at: None,
+            needs_bytes: None,
+            log: LogEnds::default(),
+            report: None,
+        }
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub(crate) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(crate) fn leader(&self) -> Option<Leader> {
+        self.leader
+    }
+
+    pub(crate) fn log(&self) -> LogEnds {
+        self.log
+    }
+
+    /// Takes over what a response told of the log; negative offsets say nothing.
+    pub(crate) fn learn(&mut self, start: i64, high_watermark: i64, last_stable: i64) {
+        let known = |offset: i64| (offset >= 0).then_some(offset);
+        self.log.start = known(start).or(self.log.start);
+        self.log.high_watermark = known(high_watermark).or(self.log.high_watermark);
+        self.log.last_stable = known(last_stable).or(self.log.last_stable);
+    }
+
+    /// Behind what the caller was handed. `None` while the partition has no position, and that includes
+    /// the time of a reset: nothing may be committed then.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.consumed
+    }
+
+    /// Where the next fetch reads.
+    pub(crate) fn fetch_position(&self) -> Option<Position> {
+        self.fetch
+    }
+
+    /// Whether all that was fetched was handed out.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.consumed.map(|at| at.offset) == self.fetch.map(|at| at.offset)
+    }
+
+    /// Whether the newest fetch found nothing new.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
+    /// Sets whether the newest fetch found nothing new.
+    pub(crate) fn set_caught_up(&mut self, caught_up: bool) {
+        self.caught_up = caught_up;
+    }
+
+    /// A response was read up to here.
+    pub(crate) fn fetched_to(&mut self, position: Position) {
+        self.fetch = Some(position);
+        self.needs_bytes = None;
+    }
+
+    /// Something was put into the buffer, or passed over, up to here.
+    pub(crate) fn buffered_to(&mut self, position: Position, buffer_is_empty: bool) {
+        self.buffered = Some(position);
+        if buffer_is_empty {
+            self.consumed = Some(position);
+        }
+    }
+
+    /// The caller was handed what goes up to here. With nothing left in the buffer, what was passed over
+    /// behind it is passed as well.
+    pub(crate) fn consumed_to(&mut self, position: Position, buffer_is_empty: bool) {
+        self.consumed = match (buffer_is_empty, self.buffered) {
+            (true, Some(buffered)) => Some(buffered),
+            _ => Some(position),
+        };
+    }
+
+    /// Everything went well: the next failure's pause is short again.
+    pub(crate) fn succeed(&mut self) {
+        self.attempts = 0;
+        self.retry_at = None;
+    }
+
+    /// How often in a row something went wrong.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Nothing is asked for this partition before `at`.
+    pub(crate) fn retry_at(&mut self, at: Instant) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.retry_at = Some(at);
+    }
+
+    /// Stops fetching until the buffer is empty; whether that is still to come.
+    pub(crate) fn drain_first(&mut self) -> bool {
+        self.drain_first = !self.is_drained();
+        self.drain_first
+    }
+
+    /// The first batch at the position takes this many bytes.
+    pub(crate) fn needs_bytes(&mut self, bytes: i32) {
+        self.needs_bytes = Some(bytes);
+    }
+
+    /// Reads from this follower until then (KIP-392).
+    pub(crate) fn prefer(&mut self, node: NodeId, until: Instant) {
+        self.replica = Some(Replica { node, until });
+    }
+
+    /// Reads from the leader again; whether it did not before.
+    pub(crate) fn back_to_leader(&mut self) -> bool {
+        self.replica.take().is_some()
+    }
+
+    /// Tells the caller of an error once, and goes on.
+    pub(crate) fn report(&mut self, error: Error) {
+        self.report = Some(error);
+    }
+
+    /// Has no position until a reset finds one.
+    pub(crate) fn await_reset(&mut self, to: ResetTo) {
+        self.forget_positions();
+        self.phase = Phase::AwaitingReset(to);
+    }
+
+    /// Wants to know the log's range, for an error's sake.
+    pub(crate) fn await_range(&mut self) {
+        self.phase = Phase::AwaitingRange;
+    }
+
+    /// Stays where it is with an error that only a seek can clear.
+    pub(crate) fn fail(&mut self, error: Error) {
+        self.phase = Phase::Failed(error.into());
+    }
+
+    /// Is ready to be fetched from where it stands.
+    pub(crate) fn resume(&mut self) {
+        self.phase = Phase::Fetching;
+        self.succeed();
+    }
+
+    /// Is ready to be fetched from this position, which the leader has just named.
+    pub(crate) fn resume_at(&mut self, position: Position) {
+        self.set_positions(position);
+        self.resume();
+    }
+
+    /// Starts from a position that did not come from the leader: if its epoch is known, the leader has
+    /// to confirm it first.
+    pub(crate) fn start_at(&mut self, position: Position) {
+        self.set_positions(position);
+        self.phase = match position.leader_epoch {
+            Some(_) => Phase::AwaitingValidation,
+            None => Phase::Fetching,
+        };
+    }
+
+    fn set_positions(&mut self, position: Position) {
+        self.consumed = Some(position);
+        self.buffered = Some(position);
+        self.fetch = Some(position);
+    }
+
+    fn forget_positions(&mut self) {
+        self.consumed = None;
+        self.buffered = None;
+        self.fetch = None;
+        self.needs_bytes = None;
+        self.report = None;
+    }
+
+    fn has_error(&self) -> bool {
+        self.report.is_some() || matches!(self.phase, Phase::Failed(_))
+    }
+
+    fn is_busy(&self, now: Instant) -> bool {
+        self.asked == Some(self.generation) || self.retry_at.is_some_and(|at| at > now)
+    }
+
+    /// The broker to read from, and whether it is the leader.
+    fn source(&self, now: Instant) -> Option<(NodeId, bool)> {
+        let leader = self.leader?;
+        Some(match self.replica {
+            Some(replica) if replica.until > now => (replica.node, replica.node == leader.node),
+            _ => (leader.node, true),
+        })
+    }
+
+    fn fetch_target(&self, now: Instant) -> Option<(NodeId, bool)> {
+        let ready = matches!(self.phase, Phase::Fetching)
+            && !self.paused
+            && !self.is_busy(now)
+            && (!self.drain_first || self.is_drained());
+        if ready { self.source(now) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests;
