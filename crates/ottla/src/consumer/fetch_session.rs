@@ -245,6 +245,11 @@ impl FetchSession {
         self.mode == Mode::Off
     }
 
+    /// Whether the next request builds on what the broker has acknowledged.
+    pub(crate) fn is_incremental(&self) -> bool {
+        matches!(self.mode, Mode::Incremental { .. })
+    }
+
     fn refused(&mut self) {
         self.refusals += 1;
         if self.refusals >= REFUSALS_BEFORE_GIVING_UP {

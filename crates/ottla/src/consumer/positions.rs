@@ -112,6 +112,9 @@ pub(crate) struct LogEnds {
 #[derive(Debug)]
 pub(crate) struct Partition {
     generation: Generation,
+    /// The generation in which the positions last jumped. What was buffered since then follows on from
+    /// what was handed out, through pauses and leader changes.
+    lineage: Generation,
     phase: Phase,
     paused: bool,
     /// Behind what the caller was handed; `None` while there is no position.
@@ -240,6 +243,17 @@ impl Positions {
             .filter(|found| found.generation == generation)
     }
 
+    /// One partition, if its positions have not jumped since.
+    pub(crate) fn unbroken(
+        &mut self,
+        partition: &TopicPartition,
+        lineage: Generation,
+    ) -> Option<&mut Partition> {
+        self.partitions
+            .get_mut(partition)
+            .filter(|found| found.lineage == lineage)
+    }
+
     /// Takes note that what was asked under `generation` is answered, or never will be; the partition, if
     /// that still concerns it.
     pub(crate) fn answered(
@@ -259,6 +273,7 @@ impl Positions {
         let Some(found) = self.renew(partition) else {
             return false;
         };
+        found.lineage = found.generation;
         found.forget_positions();
         match start {
             Start::At(position) => found.start_at(position),
@@ -280,6 +295,7 @@ impl Positions {
     /// Goes back to what was handed out: what is buffered is dropped by the caller and fetched again.
     pub(crate) fn rewind(&mut self, partition: &TopicPartition) {
         if let Some(found) = self.renew(partition) {
+            found.lineage = found.generation;
             found.buffered = found.consumed;
             found.fetch = found.consumed;
         }
@@ -371,6 +387,20 @@ impl Positions {
         nodes
     }
 
+    /// Whether [`fetch_from`](Self::fetch_from) would find anything.
+    pub(crate) fn has_fetch_from(
+        &self,
+        node: NodeId,
+        now: Instant,
+        mut wants: impl FnMut(&TopicPartition, &Partition) -> bool,
+    ) -> bool {
+        self.partitions.iter().any(|(name, partition)| {
+            partition
+                .fetch_target(now)
+                .is_some_and(|(target, _)| target == node && wants(name, partition))
+        })
+    }
+
     /// What has to be asked now. Each counts as asked from here on.
     pub(crate) fn questions(&mut self, now: Instant) -> Vec<Question> {
         let mut questions = Vec::new();
@@ -406,21 +436,16 @@ impl Positions {
         retries.filter(|&at| at > now).min()
     }
 
-    /// Takes an error that is due, of a partition for which `is_drained` says that everything before the
-    /// error was handed out.
-    pub(crate) fn raise(
-        &mut self,
-        now: Instant,
-        mut is_drained: impl FnMut(&TopicPartition) -> bool,
-    ) -> Option<Error> {
-        for (name, partition) in &mut self.partitions {
-            if !partition.has_error() || !is_drained(name) {
-                continue;
-            }
+    /// Takes an error that is due. One that stops a partition is due once everything before it was
+    /// handed out.
+    pub(crate) fn raise(&mut self, now: Instant) -> Option<Error> {
+        for partition in self.partitions.values_mut() {
             if let Some(error) = partition.report.take() {
                 return Some(error);
             }
+            let is_drained = partition.is_drained();
             if let Phase::Failed(failure) = &mut partition.phase
+                && is_drained
                 && failure.raise_at.is_none_or(|at| at <= now)
             {
                 failure.raise_at = Some(now + REPEAT_FAILURE_AFTER);
@@ -467,6 +492,7 @@ impl Partition {
     fn new(generation: Generation) -> Self {
         Self {
             generation,
+            lineage: generation,
             phase: Phase::Fetching,
             paused: false,
             consumed: None,
@@ -488,6 +514,11 @@ impl Partition {
 
     pub(crate) fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// The generation in which the positions last jumped.
+    pub(crate) fn lineage(&self) -> Generation {
+        self.lineage
     }
 
     pub(crate) fn phase(&self) -> &Phase {
@@ -523,6 +554,16 @@ impl Partition {
     /// Where the next fetch reads.
     pub(crate) fn fetch_position(&self) -> Option<Position> {
         self.fetch
+    }
+
+    /// Behind what reached the buffer.
+    pub(crate) fn buffered_position(&self) -> Option<Position> {
+        self.buffered
+    }
+
+    /// Whether all that reached the buffer was handed out.
+    pub(crate) fn is_consumed_to_buffered(&self) -> bool {
+        self.consumed.map(|at| at.offset) == self.buffered.map(|at| at.offset)
     }
 
     /// Whether all that was fetched was handed out.

@@ -242,16 +242,20 @@ async fn a_follower_is_read_from_until_its_time_is_up() {
 async fn a_failure_is_raised_again_and_again_but_not_in_a_spin() {
     let mut positions = assigned();
     let error = Error::from(ErrorKind::NoOffset { partition: tp(0) });
+    positions.partition_mut(&tp(0)).unwrap().fetched_to(at(20, 5));
+    positions.partition_mut(&tp(0)).unwrap().buffered_to(at(20, 5), false);
     positions.fail(&tp(0), error);
     let now = Instant::now();
-    assert!(positions.raise(now, |_| false).is_none());
-    assert!(positions.raise(now, |_| true).is_some());
-    assert!(positions.raise(now, |_| true).is_none());
+    // Not before the records in front of it.
+    assert!(positions.raise(now).is_none());
+    positions.partition_mut(&tp(0)).unwrap().consumed_to(at(20, 5), true);
+    assert!(positions.raise(now).is_some());
+    assert!(positions.raise(now).is_none());
     let due = positions.next_raise().unwrap();
     assert!(due > now);
-    assert!(positions.raise(due, |_| true).is_some());
-    assert_eq!(offset(&positions), Some(10));
-    positions.seek(&tp(0), Start::At(Position::at(11)));
+    assert!(positions.raise(due).is_some());
+    assert_eq!(offset(&positions), Some(20));
+    positions.seek(&tp(0), Start::At(Position::at(21)));
     assert!(!positions.has_error());
 }
 
@@ -261,6 +265,6 @@ async fn a_report_is_raised_once_and_stops_nothing() {
     let error = Error::from(ErrorKind::NoOffset { partition: tp(0) });
     positions.partition_mut(&tp(0)).unwrap().report(error);
     assert_eq!(fetch(&mut positions, 1).len(), 1);
-    assert!(positions.raise(Instant::now(), |_| true).is_some());
-    assert!(positions.raise(Instant::now(), |_| true).is_none());
+    assert!(positions.raise(Instant::now()).is_some());
+    assert!(positions.raise(Instant::now()).is_none());
 }

@@ -1,0 +1,369 @@
+//! The task that owns a consumer's background work.
+//!
+//! Owns the consumer's fetchers and open questions, follows the metadata, and announces what falls due
+//! by time alone. It ends with the consumer, and everything it owns ends with it.
+//!
+//! It decides nothing about positions: it asks the assignment what is to be asked, asks it, and hands
+//! the answers back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ottla_cluster::{NodeId, TopicPartition};
+use ottla_codec::ErrorCode;
+use tokio::task::JoinSet;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::assignment::Lane;
+use super::config::IsolationLevel;
+use super::fetcher::Fetcher;
+use super::group_offsets::GroupOffsets;
+use super::lookups::{
+    EARLIEST, EpochQuery, Found, LATEST, OffsetFound, OffsetQuery, epoch_ends, list_offsets,
+};
+use super::positions::{Ask, Leader, Question};
+use super::shared::Shared;
+use crate::error::{Error, ErrorKind};
+use crate::metadata::{TopicInterest, View};
+
+/// How long a topic or partition may be unknown to the brokers before the caller is told: one that was
+/// just created takes a moment to be known everywhere.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    shared: Arc<Shared>,
+    committed: GroupOffsets,
+    rng: fastrand::Rng,
+    /// Brokers that have fetchers.
+    brokers: BTreeSet<NodeId>,
+    fetchers: JoinSet<()>,
+    questions: JoinSet<()>,
+    interests: BTreeMap<Arc<str>, TopicInterest>,
+    /// Partitions that brokers do not know, and when the caller is told.
+    unknown: BTreeMap<TopicPartition, Instant>,
+}
+
+impl Owner {
+    pub(crate) fn new(shared: Arc<Shared>, committed: GroupOffsets) -> Self {
+        Self {
+            rng: shared.core.env.fork_rng(),
+            committed,
+            brokers: BTreeSet::new(),
+            fetchers: JoinSet::new(),
+            questions: JoinSet::new(),
+            interests: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            shared,
+        }
+    }
+
+    /// Runs until the consumer is shut down.
+    pub(crate) async fn run(mut self) {
+        let shared = self.shared.clone();
+        let mut work = shared.work();
+        let mut views = shared.core.metadata.subscribe();
+        loop {
+            work.borrow_and_update();
+            let view = views.borrow_and_update().clone();
+            let due = self.step(&view);
+            tokio::select! {
+                biased;
+                () = shared.shutdown.cancelled() => break,
+                changed = work.changed() => if changed.is_err() { break },
+                changed = views.changed() => if changed.is_err() { break },
+                Some(_) = self.questions.join_next() => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    shared.with(|assignment| {
+                        assignment.wake_reader();
+                        assignment.wake_work();
+                    });
+                }
+            }
+        }
+        self.fetchers.abort_all();
+        self.questions.abort_all();
+        shared.core.pool.close_owner(shared.owner);
+        shared.core.pool.close_owner(shared.side_owner);
+    }
+
+    /// Does what there is to do now; when there may be something to do next.
+    fn step(&mut self, view: &View) -> Option<Instant> {
+        let now = Instant::now();
+        self.hold_topics();
+        self.tell_unknown(view, now);
+        let (sources, questions) = self.shared.with(|assignment| {
+            assignment.follow(&view.cluster);
+            (assignment.sources(now), assignment.questions(now))
+        });
+        for node in sources {
+            if self.brokers.insert(node) {
+                for lane in [Lane::Main, Lane::Side] {
+                    let fetcher = Fetcher::new(self.shared.clone(), node, lane);
+                    self.fetchers.spawn(fetcher.run());
+                }
+            }
+        }
+        self.ask(questions);
+        let due = self.shared.with(|assignment| assignment.next_due(now));
+        due.into_iter().chain(self.unknown.values().copied()).min()
+    }
+
+    /// Keeps assigned topics in the metadata.
+    fn hold_topics(&mut self) {
+        let topics: BTreeSet<Arc<str>> = self.shared.with(|assignment| {
+            let names = assignment.partitions().map(|(name, _)| name.topic.clone());
+            names.collect()
+        });
+        self.interests.retain(|topic, _| topics.contains(topic));
+        for topic in topics {
+            let metadata = &self.shared.core.metadata;
+            self.interests
+                .entry(topic)
+                .or_insert_with_key(|topic| metadata.hold(topic));
+        }
+    }
+
+    /// Tells the caller of partitions that do not exist, once that has lasted; and again, until they do.
+    fn tell_unknown(&mut self, view: &View, now: Instant) {
+        let leaderless: Vec<TopicPartition> = self.shared.with(|assignment| {
+            let all = assignment.partitions();
+            all.filter(|(_, partition)| partition.leader().is_none())
+                .map(|(name, _)| name.clone())
+                .collect()
+        });
+        let mut unknown = BTreeMap::new();
+        for name in leaderless {
+            let Some(error) = failure(view, &name) else {
+                continue;
+            };
+            let tell_at = self.unknown.remove(&name).unwrap_or(match error.kind() {
+                // Access denied and the like need no time to settle.
+                ErrorKind::UnknownTopic { .. } | ErrorKind::UnknownPartition { .. } => {
+                    now + UNKNOWN_FOR
+                }
+                _ => now,
+            });
+            let due = tell_at <= now;
+            if due {
+                self.shared
+                    .with(|assignment| assignment.report(&name, error));
+            }
+            self.shared.core.metadata.request_refresh();
+            unknown.insert(name, if due { now + UNKNOWN_FOR } else { tell_at });
+        }
+        self.unknown = unknown;
+    }
+
+    fn ask(&mut self, questions: Vec<Question>) {
+        let mut committed = Vec::new();
+        let mut offsets: BTreeMap<NodeId, Vec<Question>> = BTreeMap::new();
+        let mut epochs: BTreeMap<NodeId, Vec<Question>> = BTreeMap::new();
+        for question in questions {
+            match (question.ask, question.leader) {
+                (Ask::Committed, _) => committed.push(question),
+                (Ask::EpochEnd(_), Some(Leader { node, .. })) => {
+                    epochs.entry(node).or_default().push(question);
+                }
+                (Ask::Offset(_) | Ask::Range, Some(Leader { node, .. })) => {
+                    offsets.entry(node).or_default().push(question);
+                }
+                (_, None) => {}
+            }
+        }
+        if !committed.is_empty() {
+            let asker = self.asker();
+            let offsets = self.committed.clone();
+            self.questions.spawn(asker.committed(offsets, committed));
+        }
+        for (node, questions) in offsets {
+            let asker = self.asker();
+            self.questions.spawn(asker.offsets(node, questions));
+        }
+        for (node, questions) in epochs {
+            let asker = self.asker();
+            self.questions.spawn(asker.epoch_ends(node, questions));
+        }
+    }
+
+    fn asker(&mut self) -> Asker {
+        Asker {
+            shared: self.shared.clone(),
+            rng: self.rng.fork(),
+        }
+    }
+}
+
+/// Why the brokers cannot say who leads a partition, if they gave a reason.
+fn failure(view: &View, name: &TopicPartition) -> Option<Error> {
+    if let Some(topic) = view.cluster.topic(&name.topic)
+        && !topic.partitions().is_empty()
+    {
+        return topic.partition(name.partition).is_none().then(|| {
+            ErrorKind::UnknownPartition {
+                topic: name.topic.to_string(),
+                partition: name.partition,
+                count: topic.partitions().len(),
+            }
+            .into()
+        });
+    }
+    match view.failure(&name.topic)? {
+        ErrorCode::UnknownTopicOrPartition => Some(
+            ErrorKind::UnknownTopic {
+                topic: name.topic.to_string(),
+            }
+            .into(),
+        ),
+        code if code.is_retriable() => None,
+        code => Some(Error::broker("Metadata", code, Some(name.clone()))),
+    }
+}
+
+/// Asks a number of questions with one request and hands the answers back.
+struct Asker {
+    shared: Arc<Shared>,
+    rng: fastrand::Rng,
+}
+
+impl Asker {
+    async fn committed(mut self, offsets: GroupOffsets, questions: Vec<Question>) {
+        let names = questions.iter().map(|q| q.partition.clone()).collect();
+        let deadline = self.shared.request_deadline();
+        match offsets.committed(names, deadline).await {
+            Ok(found) => self.shared.with_around(&mut self.rng, |assignment, around| {
+                for question in &questions {
+                    let committed = found.get(&question.partition);
+                    let position = committed.map(|committed| committed.position());
+                    assignment.answer_committed(question, position, around);
+                }
+            }),
+            Err(error) => self.fail(&questions, &error),
+        }
+    }
+
+    async fn offsets(mut self, node: NodeId, questions: Vec<Question>) {
+        let mut queries = Vec::new();
+        let mut ends = Vec::new();
+        for question in &questions {
+            let query = |timestamp| OffsetQuery {
+                partition: question.partition.clone(),
+                leader_epoch: question.leader.and_then(|leader| leader.epoch),
+                timestamp,
+            };
+            match question.ask {
+                Ask::Offset(to) => queries.push(query(to.timestamp())),
+                Ask::Range => {
+                    queries.push(query(EARLIEST));
+                    ends.push(query(LATEST));
+                }
+                Ask::Committed | Ask::EpochEnd(_) => {}
+            }
+        }
+        let read_committed = self.shared.config.isolation_level == IsolationLevel::ReadCommitted;
+        let deadline = self.shared.request_deadline();
+        let core = self.shared.core.clone();
+        let starts = list_offsets(&core, node, &queries, read_committed, deadline).await;
+        // A request may name a partition once only, so a range takes two.
+        let ends = match ends.is_empty() {
+            true => Ok(Found::new()),
+            // The end that a position is measured against is the log's, whatever may be read of it.
+            false => list_offsets(&core, node, &ends, false, deadline).await,
+        };
+        let (starts, ends) = match (starts, ends) {
+            (Ok(starts), Ok(ends)) => (starts, ends),
+            (Err(error), _) | (_, Err(error)) => return self.fail(&questions, &error),
+        };
+        let mut stale = false;
+        self.shared.with_around(&mut self.rng, |assignment, around| {
+            for question in &questions {
+                let name = &question.partition;
+                let outcome = match question.ask {
+                    Ask::Offset(to) => answer(&starts, name).map(|found| {
+                        assignment.answer_offset(question, to, found.position);
+                    }),
+                    _ => answer(&starts, name).and_then(|start| {
+                        let end = answer(&ends, name)?;
+                        let offset = |found: OffsetFound| found.position.map_or(0, |p| p.offset);
+                        assignment.answer_range(question, offset(start), offset(end));
+                        Ok(())
+                    }),
+                };
+                if let Err(code) = outcome {
+                    stale |= code.is_invalid_metadata();
+                    let error = Error::broker("ListOffsets", code, Some(name.clone()));
+                    assignment.refuse(question, error, around);
+                }
+            }
+        });
+        if stale {
+            self.shared.core.metadata.request_refresh();
+        }
+    }
+
+    async fn epoch_ends(mut self, node: NodeId, questions: Vec<Question>) {
+        let queries: Vec<EpochQuery> = questions
+            .iter()
+            .filter_map(|question| match question.ask {
+                Ask::EpochEnd(position) => Some(EpochQuery {
+                    partition: question.partition.clone(),
+                    leader_epoch: question.leader.and_then(|leader| leader.epoch),
+                    epoch: position.leader_epoch?,
+                }),
+                _ => None,
+            })
+            .collect();
+        let deadline = self.shared.request_deadline();
+        let found = match epoch_ends(&self.shared.core, node, &queries, deadline).await {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.shared.with(|assignment| {
+                    for question in &questions {
+                        assignment.skip_validation(question);
+                    }
+                });
+                return;
+            }
+            Err(error) => return self.fail(&questions, &error),
+        };
+        let mut stale = false;
+        self.shared.with_around(&mut self.rng, |assignment, around| {
+            for question in &questions {
+                let Ask::EpochEnd(position) = question.ask else {
+                    continue;
+                };
+                match answer(&found, &question.partition) {
+                    Ok(end) => assignment.answer_epoch_end(question, position, end, around),
+                    Err(code) => {
+                        stale |= code.is_invalid_metadata();
+                        let partition = Some(question.partition.clone());
+                        let error = Error::broker("OffsetForLeaderEpoch", code, partition);
+                        assignment.refuse(question, error, around);
+                    }
+                }
+            }
+        });
+        if stale {
+            self.shared.core.metadata.request_refresh();
+        }
+    }
+
+    fn fail(&mut self, questions: &[Question], error: &Error) {
+        tracing::debug!(%error, "partitions' leaders or coordinator could not be asked");
+        self.shared.core.metadata.request_refresh();
+        self.shared.with_around(&mut self.rng, |assignment, around| {
+            for question in questions {
+                assignment.refuse(question, error.clone(), around);
+            }
+        });
+    }
+}
+
+/// What a broker said about one partition. That it said nothing passes for an error of its own.
+fn answer<T: Copy>(found: &Found<T>, name: &TopicPartition) -> Result<T, ErrorCode> {
+    found
+        .get(name)
+        .copied()
+        .unwrap_or(Err(ErrorCode::UnknownServerError))
+}

@@ -1,0 +1,231 @@
+//! The consumer itself: the one who reads.
+
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::task::{Context, Poll, ready};
+
+use ottla_cluster::TopicPartition;
+use ottla_codec::records::Cursor;
+use tokio::time::{Duration, Instant, timeout};
+
+use super::assignment::HandOut;
+use super::batch::{RecordBatch, next_from};
+use super::buffered::{Body, Decoder, Fetched, Plain};
+use super::handle::ConsumerHandle;
+use super::positions::{Generation, Position};
+use super::shared::Shared;
+use super::stream::RecordStream;
+use crate::error::Result;
+
+/// Reads records from partitions.
+///
+/// Made by [`Client::consumer`](crate::Client::consumer). One reader at a time: [`next`](Self::next)
+/// takes `&mut self`. Everything else is a method of [`ConsumerHandle`], which this type derefs to and of
+/// which [`handle`](Self::handle) gives clones, so that another task can seek, pause or commit while this
+/// one reads.
+///
+/// Fetching goes on in the background, as far ahead as the memory limit allows. Dropping the consumer
+/// stops it at once and never blocks.
+///
+/// ```no_run
+/// # async fn read(client: ottla::Client) -> ottla::Result<()> {
+/// use ottla::StartFrom;
+///
+/// let mut consumer = client.consumer().build()?;
+/// consumer.assign([(("sales", 0).into(), StartFrom::Beginning)])?;
+/// while let Some(batch) = consumer.next().await? {
+///     for record in &batch {
+///         println!("{:?}", record?.value());
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    handle: ConsumerHandle,
+    decoder: Decoder,
+}
+
+/// A batch on its way to the caller that does not count as handed out yet.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) partition: TopicPartition,
+    pub(crate) lineage: Generation,
+    pub(crate) start: i64,
+    pub(crate) end: Position,
+    pub(crate) plain: Plain,
+}
+
+impl Consumer {
+    pub(crate) fn new(handle: ConsumerHandle, decoder: Decoder) -> Self {
+        Self { handle, decoder }
+    }
+
+    /// A handle for everything but reading, for other tasks.
+    pub fn handle(&self) -> ConsumerHandle {
+        self.handle.clone()
+    }
+
+    /// Waits for the next batch. Partitions take turns; each partition's batches come in the order of its
+    /// log. `None` once the consumer was closed through a handle.
+    ///
+    /// The [position](ConsumerHandle::position) of its partition moves behind the batch.
+    ///
+    /// # Errors
+    ///
+    /// An error is about one partition, and the others go on with the next call. What stops a partition
+    /// for good comes back until a seek or a new assignment clears it, at most twice a second:
+    /// [`CorruptBatch`](crate::ErrorKind::CorruptBatch),
+    /// [`OffsetOutOfRange`](crate::ErrorKind::OffsetOutOfRange) and
+    /// [`NoOffset`](crate::ErrorKind::NoOffset) without a reset policy,
+    /// [`LogTruncated`](crate::ErrorKind::LogTruncated),
+    /// [`TopicRecreated`](crate::ErrorKind::TopicRecreated). Anything else is retried in the background.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: a batch is either returned or still to come.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The poll behind [`next`](Self::next).
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<RecordBatch>>> {
+        loop {
+            let Some(taken) = ready!(self.poll_take(context))? else {
+                return Poll::Ready(Ok(None));
+            };
+            let Taken {
+                partition,
+                lineage,
+                start,
+                end,
+                plain,
+            } = taken;
+            let fetched = Fetched {
+                start,
+                end,
+                body: Body::Plain(plain),
+            };
+            let accepted = self
+                .handle
+                .shared
+                .with(|assignment| assignment.accept(&partition, lineage, fetched));
+            // Without it, somebody has moved or paused the partition in between.
+            if let Some(Fetched {
+                body: Body::Plain(plain),
+                ..
+            }) = accepted
+            {
+                return Poll::Ready(Ok(Some(RecordBatch::new(partition, start, end, plain))));
+            }
+        }
+    }
+
+    /// The records one by one, as values that own their bytes.
+    ///
+    /// The [position](ConsumerHandle::position) moves with each record. What the stream has not yielded
+    /// when it is dropped is not lost: the next reader gets it.
+    pub fn records(&mut self) -> RecordStream<'_> {
+        RecordStream::new(self)
+    }
+
+    /// Stops fetching and closes the consumer's connections, within `timeout`. Nothing is committed.
+    ///
+    /// # Cancel safety
+    ///
+    /// The consumer is closed all the same.
+    pub async fn close(self, timeout_after: Duration) {
+        let shared = self.handle.shared.clone();
+        drop(self);
+        // What is over is over; only the commits under way are waited for, and not beyond the deadline.
+        drop(timeout(timeout_after, shared.ended()).await);
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    /// Takes the next batch that has records for the caller, in plain form.
+    pub(crate) fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Taken>>> {
+        // A reader that always finds something must still let others on its thread run.
+        let coop = ready!(tokio::task::coop::poll_proceed(context));
+        let shared = &self.handle.shared;
+        loop {
+            let now = Instant::now();
+            let next = shared.with(|assignment| {
+                if assignment.is_closed() {
+                    return None;
+                }
+                let next = assignment.hand_out(now);
+                if matches!(next, HandOut::Nothing) {
+                    assignment.set_reader(context.waker());
+                    if shared.budget.is_contended() {
+                        assignment.make_room();
+                    }
+                }
+                Some(next)
+            });
+            let (partition, lineage, fetched) = match next {
+                None => return Poll::Ready(Ok(None)),
+                Some(HandOut::Nothing) => return Poll::Pending,
+                Some(HandOut::Error(error)) => {
+                    coop.made_progress();
+                    return Poll::Ready(Err(error));
+                }
+                Some(HandOut::Batch {
+                    partition,
+                    lineage,
+                    fetched,
+                }) => (partition, lineage, fetched),
+            };
+            coop.made_progress();
+            let bytes = super::buffer::Entry::bytes(&fetched);
+            let fetched = match self.decoder.decode_now(fetched) {
+                Ok(fetched) => fetched,
+                Err(error) => {
+                    shared.with(|assignment| {
+                        assignment.corrupt_at_hand_out(&partition, lineage, error);
+                    });
+                    continue;
+                }
+            };
+            let Fetched { start, end, body } = fetched;
+            let Body::Plain(plain) = body else {
+                continue;
+            };
+            if is_void(&plain, start) {
+                shared.with(|assignment| assignment.consume(&partition, lineage, end, bytes));
+                continue;
+            }
+            return Poll::Ready(Ok(Some(Taken {
+                partition,
+                lineage,
+                start,
+                end,
+                plain,
+            })));
+        }
+    }
+}
+
+/// Whether a batch that a seek led into the middle of has no record behind that point.
+fn is_void(plain: &Plain, start: i64) -> bool {
+    plain.batch.header().base_offset < start
+        && next_from(&plain.batch, &mut Cursor::default(), start).is_none()
+}
+
+impl Deref for Consumer {
+    type Target = ConsumerHandle;
+
+    fn deref(&self) -> &ConsumerHandle {
+        &self.handle
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.handle.shut_down();
+    }
+}
+

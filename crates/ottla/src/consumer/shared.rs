@@ -1,0 +1,145 @@
+//! What a consumer's handle, its owner task and its fetchers share.
+//!
+//! Owns the one lock around the [`Assignment`] and the signals that follow from changing it. The lock is
+//! held for short, synchronous steps only; wakers run after it is released.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ottla_connection::{Backoff, ConnectionGroup, Purpose};
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::answers::Circumstances;
+use super::assignment::{Assignment, Limits};
+use super::budget::Budget;
+use super::config::{ConsumerConfig, IsolationLevel};
+use crate::client::Core;
+use crate::error::{Error, ErrorKind};
+
+/// The shared state of one consumer.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
+    pub(crate) config: ConsumerConfig,
+    pub(crate) budget: Budget,
+    /// Cancelled when the consumer goes.
+    pub(crate) shutdown: CancellationToken,
+    /// Names the consumer's own connections.
+    pub(crate) owner: u64,
+    /// Names the connections of the side lanes.
+    pub(crate) side_owner: u64,
+    assignment: Mutex<Assignment>,
+    /// Marked as changed when fetchers or the owner task may have something to do.
+    work: watch::Sender<()>,
+}
+
+impl Shared {
+    pub(crate) fn new(core: Arc<Core>, config: ConsumerConfig) -> Self {
+        let limits = Limits {
+            budget: config.memory_limit,
+            partition: config.max_partition_fetch_bytes,
+        };
+        Self {
+            budget: Budget::new(config.memory_limit),
+            shutdown: core.shutdown.child_token(),
+            owner: core.next_owner_id(),
+            side_owner: core.next_owner_id(),
+            assignment: Mutex::new(Assignment::new(config.auto_offset_reset, limits)),
+            work: watch::Sender::new(()),
+            core,
+            config,
+        }
+    }
+
+    /// Reads or changes the assignment, and wakes whom the change concerns.
+    pub(crate) fn with<T>(&self, step: impl FnOnce(&mut Assignment) -> T) -> T {
+        let (result, wakes) = {
+            let mut assignment = self.assignment.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = step(&mut assignment);
+            (result, assignment.take_wakes())
+        };
+        if wakes.work {
+            self.work.send_replace(());
+        }
+        if let Some(reader) = wakes.reader {
+            reader.wake();
+        }
+        result
+    }
+
+    /// The same for a step whose outcome depends on time and on the consumer's settings.
+    pub(crate) fn with_around<T>(
+        &self,
+        rng: &mut fastrand::Rng,
+        step: impl FnOnce(&mut Assignment, &mut Circumstances<'_>) -> T,
+    ) -> T {
+        let now = Instant::now();
+        let (first, longest) = self.core.config.retry_backoff;
+        let backoff = Backoff::new(first, longest);
+        let mut pause = |failures: u32| backoff.delay(failures.saturating_add(1), rng);
+        let mut around = Circumstances {
+            now,
+            wall_ms: self.core.env.wall_ms(now),
+            read_committed: self.config.isolation_level == IsolationLevel::ReadCommitted,
+            replica_ttl: self.core.config.metadata_max_age,
+            pause: &mut pause,
+        };
+        self.with(|assignment| step(assignment, &mut around))
+    }
+
+    /// Follows the signals that there may be something to do.
+    pub(crate) fn work(&self) -> watch::Receiver<()> {
+        self.work.subscribe()
+    }
+
+    /// Waits until `ready` has something, looking again whenever the assignment has changed.
+    ///
+    /// # Errors
+    ///
+    /// A timeout at the deadline, or that the consumer is closed.
+    pub(crate) async fn wait_for<T>(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        mut ready: impl FnMut(&mut Assignment) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        let deadline = Instant::now() + timeout;
+        let mut work = self.work();
+        loop {
+            work.borrow_and_update();
+            let found = self.with(|assignment| {
+                if assignment.is_closed() {
+                    return Err(closed());
+                }
+                ready(assignment)
+            })?;
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            if tokio::time::timeout_at(deadline, work.changed()).await.is_err() {
+                return Err(Error::timeout(operation, timeout));
+            }
+        }
+    }
+
+    /// The connections for everything that a coordinator answers at once.
+    pub(crate) fn coordination(&self) -> ConnectionGroup {
+        ConnectionGroup::owned(Purpose::Coordination, self.owner)
+    }
+
+    /// The end of a request that begins now and has this long for all its tries.
+    pub(crate) fn api_deadline(&self) -> Instant {
+        Instant::now() + self.config.api_timeout
+    }
+
+    /// The end of one request that begins now.
+    pub(crate) fn request_deadline(&self) -> Instant {
+        Instant::now() + self.config.request_timeout
+    }
+}
+
+/// The error of calls on a consumer that was closed.
+pub(crate) fn closed() -> Error {
+    ErrorKind::Closed { what: "consumer" }.into()
+}
