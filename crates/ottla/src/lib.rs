@@ -18,6 +18,7 @@
 mod admin;
 mod client;
 mod config;
+mod consumer;
 mod env;
 mod error;
 mod metadata;
@@ -32,6 +33,11 @@ pub use admin::{
 };
 pub use client::{Client, ClientBuilder, ClientMetrics};
 pub use config::parse_properties;
+pub use consumer::{
+    AutoOffsetReset, ConsumedHeader, ConsumedRecord, Consumer, ConsumerBuilder, ConsumerHandle,
+    ConsumerMetrics, HeaderView, Headers, IntoRecords, IsolationLevel, OffsetAndMetadata,
+    OffsetAndTimestamp, RecordBatch, RecordStream, RecordView, Records, StartFrom,
+};
 pub use env::CpuWork;
 pub use error::{BrokerError, ConnectionFault, Error, ErrorKind, Result};
 pub use ottla_cluster::TopicPartition;

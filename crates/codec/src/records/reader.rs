@@ -316,6 +316,15 @@ impl DecodedBatch {
         self.records.len()
     }
 
+    /// The same batch in memory of its own, so that it keeps nothing else alive.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self {
+            header: self.header,
+            records: Bytes::copy_from_slice(&self.records),
+        }
+    }
+
     /// The records, read while iterating; nothing is allocated for them.
     #[must_use]
     pub fn records(&self) -> RecordIter<'_> {

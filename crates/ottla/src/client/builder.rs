@@ -70,7 +70,8 @@ impl ClientBuilder {
         properties: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
         let mut builder = Self::new();
-        let elsewhere = properties::names_of(crate::producer::PROPERTIES);
+        let mut elsewhere = properties::names_of(crate::producer::PROPERTIES);
+        elsewhere.extend(properties::names_of(crate::consumer::PROPERTIES));
         properties::apply(&mut builder, PROPERTIES, &elsewhere, properties)?;
         Ok(builder)
     }

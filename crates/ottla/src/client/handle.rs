@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{ClientBuilder, ClientConfig, ClientMetrics, Core};
 use crate::admin::Admin;
+use crate::consumer::ConsumerBuilder;
 use crate::error::Result;
 use crate::producer::ProducerBuilder;
 
@@ -92,6 +93,11 @@ impl Client {
     /// Begins a producer with all settings at their defaults.
     pub fn producer(&self) -> ProducerBuilder {
         ProducerBuilder::new(self.core.clone())
+    }
+
+    /// Begins a consumer.
+    pub fn consumer(&self) -> ConsumerBuilder {
+        ConsumerBuilder::new(self.core.clone())
     }
 
     /// An admin of the cluster.

@@ -22,7 +22,6 @@ use super::scan::{Piece, scan};
 use crate::error::{Error, ErrorKind};
 
 /// What an answer's meaning depends on besides the partition's state.
-#[derive(Debug)]
 pub(crate) struct Circumstances<'a> {
     pub(crate) now: Instant,
     /// Wall time in milliseconds.
@@ -218,7 +217,8 @@ impl Assignment {
 
     /// A fetch was refused for reasons that are none of the partition's.
     pub(crate) fn release(&mut self, target: &FetchTarget) {
-        self.positions.answered(&target.partition, target.generation);
+        self.positions
+            .answered(&target.partition, target.generation);
     }
 
     /// A fetch was answered, with or without anything new.
@@ -230,7 +230,9 @@ impl Assignment {
     /// A fetch's answer does not name a partition that was fetched: there is nothing new in it. That is
     /// what an incremental answer looks like for a partition that has caught up.
     pub(crate) fn unmentioned(&mut self, target: &FetchTarget) {
-        let found = self.positions.answered(&target.partition, target.generation);
+        let found = self
+            .positions
+            .answered(&target.partition, target.generation);
         if let Some(partition) = found {
             partition.set_caught_up(true);
             partition.succeed();
@@ -376,12 +378,7 @@ impl Assignment {
     }
 
     /// The log is not what it was before the position.
-    fn truncate(
-        &mut self,
-        name: &TopicPartition,
-        end: EpochEnd,
-        around: &mut Circumstances<'_>,
-    ) {
+    fn truncate(&mut self, name: &TopicPartition, end: EpochEnd, around: &mut Circumstances<'_>) {
         let reset = self.policy.reset(around.wall_ms);
         let Some(partition) = self.positions.partition_mut(name) else {
             return;
@@ -430,9 +427,7 @@ pub(crate) fn position(offset: i64, epoch: i32) -> Option<Position> {
     })
 }
 
-fn aborted_transaction(
-    wire: &fetch::AbortedTransaction,
-) -> AbortedTransaction {
+fn aborted_transaction(wire: &fetch::AbortedTransaction) -> AbortedTransaction {
     AbortedTransaction {
         producer_id: wire.producer_id,
         first_offset: wire.first_offset,

@@ -168,6 +168,11 @@ impl Assignment {
         Ok(())
     }
 
+    /// What was counted so far.
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
     /// One partition.
     pub(crate) fn partition(&self, partition: &TopicPartition) -> Result<&Partition, Error> {
         self.positions
@@ -374,15 +379,17 @@ impl Assignment {
     /// left to fetch for the others. It is fetched again after the pause.
     pub(crate) fn make_room(&mut self) {
         let positions = &self.positions;
-        let paused = |name: &TopicPartition| {
-            positions
-                .partition(name)
-                .is_none_or(Partition::is_paused)
-        };
+        let paused =
+            |name: &TopicPartition| positions.partition(name).is_none_or(Partition::is_paused);
         if self.buffer.has(|name| !paused(name)) {
             return;
         }
-        let names: Vec<_> = self.buffer.line().filter(|name| paused(name)).cloned().collect();
+        let names: Vec<_> = self
+            .buffer
+            .line()
+            .filter(|name| paused(name))
+            .cloned()
+            .collect();
         for name in names {
             self.rewind(&name);
         }
@@ -391,7 +398,12 @@ impl Assignment {
     // What fetchers ask for.
 
     /// What to fetch from a broker now. It counts as asked.
-    pub(crate) fn fetch_from(&mut self, node: NodeId, lane: Lane, now: Instant) -> Vec<FetchTarget> {
+    pub(crate) fn fetch_from(
+        &mut self,
+        node: NodeId,
+        lane: Lane,
+        now: Instant,
+    ) -> Vec<FetchTarget> {
         let limit = self.queue_limit();
         if lane == Lane::Side && !self.waiting_at.contains(&node) {
             return Vec::new();
@@ -516,7 +528,11 @@ impl Assignment {
 
     /// Takes over leaders and topic ids.
     pub(crate) fn follow(&mut self, cluster: &Cluster) {
-        let names: Vec<_> = self.positions.iter().map(|(name, _)| name.clone()).collect();
+        let names: Vec<_> = self
+            .positions
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in names {
             let Some(topic) = cluster.topic(&name.topic) else {
                 continue;

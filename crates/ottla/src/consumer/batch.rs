@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ottla_cluster::TopicPartition;
 use ottla_codec::records::{self, Cursor, DecodedBatch};
 
-use super::buffered::{Held, Plain};
+use super::buffered::{Memory, Plain};
 use super::positions::Position;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -106,14 +106,10 @@ impl RecordBatch {
             end,
             plain,
         } = self;
-        let Plain {
-            batch,
-            holds,
-            wire_bytes,
-        } = plain;
-        let batch = match holds {
-            Held::Response(_) => batch.to_owned_memory(),
-            Held::Own(_) | Held::Nothing => batch,
+        let Plain { batch, memory } = plain;
+        let batch = match memory {
+            Memory::Response(_) => batch.copied(),
+            Memory::Own(_) | Memory::Detached => batch,
         };
         Self {
             partition,
@@ -121,8 +117,7 @@ impl RecordBatch {
             end,
             plain: Plain {
                 batch,
-                holds: Held::Nothing,
-                wire_bytes,
+                memory: Memory::Detached,
             },
         }
     }

@@ -9,7 +9,11 @@ use ottla_codec::records::{BatchError, Compression, DecodedBatch, Decompressor, 
 
 use super::budget::{Budget, Lease};
 use super::buffer::Entry;
+use super::config::ConsumerConfig;
 use super::positions::Position;
+
+/// The largest batch, decompressed, that a budget smaller than this lets pass.
+const DECOMPRESSED_LIMIT: usize = 256 * 1024 * 1024;
 
 /// A batch that was fetched.
 #[derive(Debug)]
@@ -49,20 +53,19 @@ pub(crate) enum Body {
 #[derive(Debug)]
 pub(crate) struct Plain {
     pub(crate) batch: DecodedBatch,
-    pub(crate) holds: Held,
-    /// The batch's size on the wire, for the counters.
-    pub(crate) wire_bytes: usize,
+    pub(crate) memory: Memory,
 }
 
-/// The share of the budget that a batch in plain form holds.
-#[derive(Debug, Clone)]
-pub(crate) enum Held {
-    /// It is a slice of the response.
+/// Where the bytes of a batch in plain form are, and the share of the budget they hold by being there.
+#[derive(Debug)]
+#[expect(dead_code, reason = "leases are held to be dropped")]
+pub(crate) enum Memory {
+    /// In the response, together with other batches.
     Response(Arc<Lease>),
-    /// It was decompressed into memory of its own.
-    Own(Arc<Lease>),
-    /// Nothing: it was detached.
-    Nothing,
+    /// In memory of its own, where it was decompressed.
+    Own(Lease),
+    /// In memory of its own that the consumer no longer answers for.
+    Detached,
 }
 
 /// Checks and decompresses, with contexts that are made once.
@@ -86,6 +89,13 @@ impl Decoder {
             limit,
             ratio_256: 4 * 256,
         }
+    }
+
+    /// One for a consumer's settings.
+    pub(crate) fn for_consumer(budget: &Budget, config: &ConsumerConfig) -> Self {
+        // A batch above the budget passes alone, but not one without any bound.
+        let limit = config.memory_limit.max(DECOMPRESSED_LIMIT);
+        Self::new(budget.clone(), config.check_crcs, limit)
     }
 
     /// Checks and decompresses a batch if the budget has room for what comes out of it, judged by the
@@ -129,13 +139,13 @@ impl Decoder {
         }
         let wire_bytes = batch.bytes().len();
         let plain = batch.decompress(&mut self.decompressor, self.limit)?;
-        let holds = match batch.compression()? {
-            Compression::None => Held::Response(response),
+        let memory = match batch.compression()? {
+            Compression::None => Memory::Response(response),
             _ => {
                 let ratio = plain.size_bytes().saturating_mul(256) / wire_bytes.max(1);
                 self.ratio_256 = (self.ratio_256 * 3 + ratio) / 4;
                 lease.resize(plain.size_bytes());
-                Held::Own(Arc::new(lease))
+                Memory::Own(lease)
             }
         };
         Ok(Fetched {
@@ -143,8 +153,7 @@ impl Decoder {
             end,
             body: Body::Plain(Plain {
                 batch: plain,
-                holds,
-                wire_bytes,
+                memory,
             }),
         })
     }

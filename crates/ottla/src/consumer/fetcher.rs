@@ -86,10 +86,7 @@ struct InFlight {
 
 impl Fetcher {
     pub(crate) fn new(shared: Arc<Shared>, node: NodeId, lane: Lane) -> Self {
-        let config = &shared.config;
-        // A batch above the budget passes alone, but not one without any bound.
-        let limit = config.memory_limit.max(256 * 1024 * 1024);
-        let decoder = Decoder::new(shared.budget.clone(), config.check_crcs, limit);
+        let decoder = Decoder::for_consumer(&shared.budget, &shared.config);
         Self {
             work: shared.work(),
             rng: shared.core.env.fork_rng(),
@@ -241,7 +238,11 @@ impl Fetcher {
             Ok(version) => version,
             Err(error) => {
                 let error = Error::from(error);
-                self.fail(targets.into_iter().map(|target| (target, Some(error.clone()))));
+                self.fail(
+                    targets
+                        .into_iter()
+                        .map(|target| (target, Some(error.clone()))),
+                );
                 return None;
             }
         };
@@ -252,7 +253,11 @@ impl Fetcher {
         self.rotation = self.rotation.wrapping_add(1);
         targets.rotate_left(self.rotation % count);
 
-        let limit = self.shared.config.max_partition_fetch_bytes.min(lease.bytes());
+        let limit = self
+            .shared
+            .config
+            .max_partition_fetch_bytes
+            .min(lease.bytes());
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let wanted = targets
             .iter()
@@ -382,14 +387,15 @@ impl Fetcher {
     /// Nothing came for these partitions: they are tried again after a pause, with newer metadata.
     fn fail(&mut self, targets: impl Iterator<Item = (FetchTarget, Option<Error>)>) {
         self.shared.core.metadata.request_refresh();
-        self.shared.with_around(&mut self.rng, |assignment, around| {
-            if self.lane == Lane::Main {
-                assignment.set_waiting_at(self.node, false);
-            }
-            for (target, error) in targets {
-                assignment.unanswered(&target.partition, target.generation, error, around);
-            }
-        });
+        self.shared
+            .with_around(&mut self.rng, |assignment, around| {
+                if self.lane == Lane::Main {
+                    assignment.set_waiting_at(self.node, false);
+                }
+                for (target, error) in targets {
+                    assignment.unanswered(&target.partition, target.generation, error, around);
+                }
+            });
     }
 
     fn absorb(
@@ -433,26 +439,30 @@ impl Fetcher {
         let mut refresh = false;
         let mut found = false;
         let backlog = &mut self.backlog;
-        self.shared.with_around(&mut self.rng, |assignment, around| {
-            for (target, limit, data) in answers {
-                let absorbed = assignment.absorb(&target, limit, data, around);
-                let Absorbed { pieces, refresh: stale } = absorbed;
-                refresh |= stale;
-                found |= stale || !pieces.is_empty();
-                if !pieces.is_empty() {
-                    backlog.push(Backlog {
-                        partition: target.partition,
-                        generation: target.generation,
+        self.shared
+            .with_around(&mut self.rng, |assignment, around| {
+                for (target, limit, data) in answers {
+                    let absorbed = assignment.absorb(&target, limit, data, around);
+                    let Absorbed {
                         pieces,
-                        response: response_lease.clone(),
-                    });
+                        refresh: stale,
+                    } = absorbed;
+                    refresh |= stale;
+                    found |= stale || !pieces.is_empty();
+                    if !pieces.is_empty() {
+                        backlog.push(Backlog {
+                            partition: target.partition,
+                            generation: target.generation,
+                            pieces,
+                            response: response_lease.clone(),
+                        });
+                    }
                 }
-            }
-            for (target, _) in targets.into_values() {
-                assignment.unmentioned(&target);
-            }
-            assignment.count_fetch(found);
-        });
+                for (target, _) in targets.into_values() {
+                    assignment.unmentioned(&target);
+                }
+                assignment.count_fetch(found);
+            });
         let endpoints = response.node_endpoints.iter().filter_map(endpoint);
         if !hints.is_empty() {
             self.shared.core.metadata.apply_hints(hints, endpoints);
@@ -488,7 +498,10 @@ impl Fetcher {
                     }
                     run.push(piece);
                 }
-                if !self.deliver_run(&partition, generation, run, &response).await {
+                if !self
+                    .deliver_run(&partition, generation, run, &response)
+                    .await
+                {
                     break;
                 }
             }

@@ -16,8 +16,8 @@ use ottla_codec::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use ottla_codec::messages::offset_fetch::{
-    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic,
-    OffsetFetchRequestTopics, OffsetFetchResponse,
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    OffsetFetchResponse,
 };
 use ottla_codec::{ErrorCode, Message, VersionRange};
 use ottla_connection::{Backoff, Connection};
@@ -103,6 +103,9 @@ enum Job {
         deadline: Instant,
         done: oneshot::Sender<Result<Offsets>>,
     },
+    Settle {
+        done: oneshot::Sender<()>,
+    },
 }
 
 impl GroupOffsets {
@@ -128,6 +131,15 @@ impl GroupOffsets {
         };
         self.jobs.send(job).map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
+    }
+
+    /// Waits until everything handed in before is done.
+    pub(crate) async fn settle(&self) {
+        let (done, outcome) = oneshot::channel();
+        if self.jobs.send(Job::Settle { done }).is_ok() {
+            // Either way nothing is left to wait for.
+            drop(outcome.await);
+        }
     }
 
     /// Looks up committed offsets; partitions without one are left out.
@@ -176,6 +188,7 @@ impl Coordinator {
 
     async fn work_off(&mut self, job: Job) {
         match job {
+            Job::Settle { done } => drop(done.send(())),
             Job::Commit {
                 offsets,
                 deadline,
@@ -434,31 +447,14 @@ fn read_committed_offsets(
     version: i16,
 ) -> Result<Offsets> {
     let mut offsets = Offsets::new();
-    let mut take = |topic: &str, index, error, offset, epoch: i32, metadata: Option<String>| {
-        let name = TopicPartition::new(topic, index);
-        check("OffsetFetch", error, Some(name.clone()))?;
-        if offset >= 0 {
-            let committed = OffsetAndMetadata {
-                offset,
-                leader_epoch: (epoch >= 0).then_some(epoch),
-                metadata: metadata.unwrap_or_default(),
-            };
-            offsets.insert(name, committed);
-        }
-        Ok(())
-    };
     if version < GROUPS {
         check("OffsetFetch", response.error_code, None)?;
         for topic in response.topics {
             for p in topic.partitions {
-                take(
-                    &topic.name,
-                    p.partition_index,
-                    p.error_code,
-                    p.committed_offset,
-                    p.committed_leader_epoch,
-                    p.metadata,
-                )?;
+                let name = TopicPartition::new(topic.name.as_str(), p.partition_index);
+                check("OffsetFetch", p.error_code, Some(name.clone()))?;
+                let found = (p.committed_offset, p.committed_leader_epoch, p.metadata);
+                offsets.extend(committed_offset(found).map(|committed| (name, committed)));
             }
         }
         return Ok(offsets);
@@ -468,18 +464,24 @@ fn read_committed_offsets(
         check("OffsetFetch", answer.error_code, None)?;
         for topic in answer.topics {
             for p in topic.partitions {
-                take(
-                    &topic.name,
-                    p.partition_index,
-                    p.error_code,
-                    p.committed_offset,
-                    p.committed_leader_epoch,
-                    p.metadata,
-                )?;
+                let name = TopicPartition::new(topic.name.as_str(), p.partition_index);
+                check("OffsetFetch", p.error_code, Some(name.clone()))?;
+                let found = (p.committed_offset, p.committed_leader_epoch, p.metadata);
+                offsets.extend(committed_offset(found).map(|committed| (name, committed)));
             }
         }
     }
     Ok(offsets)
+}
+
+/// Offset, epoch and metadata as they stand on the wire; a negative offset means that there is none.
+fn committed_offset(wire: (i64, i32, Option<String>)) -> Option<OffsetAndMetadata> {
+    let (offset, epoch, metadata) = wire;
+    (offset >= 0).then(|| OffsetAndMetadata {
+        offset,
+        leader_epoch: (epoch >= 0).then_some(epoch),
+        metadata: metadata.unwrap_or_default(),
+    })
 }
 
 fn check(api: &'static str, code: i16, partition: Option<TopicPartition>) -> Result<()> {

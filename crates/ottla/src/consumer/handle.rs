@@ -123,8 +123,12 @@ impl ConsumerHandle {
 
     /// The assigned partitions.
     pub fn assignment(&self) -> BTreeSet<TopicPartition> {
-        self.shared
-            .with(|assignment| assignment.partitions().map(|(name, _)| name.clone()).collect())
+        self.shared.with(|assignment| {
+            assignment
+                .partitions()
+                .map(|(name, _)| name.clone())
+                .collect()
+        })
     }
 
     /// Moves a partition's position. Records from before the seek are not handed out after this returns,
@@ -205,7 +209,9 @@ impl ConsumerHandle {
     /// The paused partitions.
     pub fn paused(&self) -> BTreeSet<TopicPartition> {
         self.shared.with(|assignment| {
-            let paused = assignment.partitions().filter(|(_, found)| found.is_paused());
+            let paused = assignment
+                .partitions()
+                .filter(|(_, found)| found.is_paused());
             paused.map(|(name, _)| name.clone()).collect()
         })
     }
@@ -251,7 +257,8 @@ impl ConsumerHandle {
     /// How many records lie between a partition's position and the end of what can be read of its log, as
     /// far as answers to fetches have told; `None` before the first of them.
     pub fn lag(&self, partition: &TopicPartition) -> Option<i64> {
-        self.shared.with(|assignment| self.lag_in(assignment, partition))
+        self.shared
+            .with(|assignment| self.lag_in(assignment, partition))
     }
 
     /// The first offset of each partition's log.
@@ -360,8 +367,10 @@ impl ConsumerHandle {
         offsets: impl IntoIterator<Item = (TopicPartition, O)>,
     ) -> Result<()> {
         self.needs_group()?;
-        let offsets: BTreeMap<_, OffsetAndMetadata> =
-            offsets.into_iter().map(|(name, at)| (name, at.into())).collect();
+        let offsets: BTreeMap<_, OffsetAndMetadata> = offsets
+            .into_iter()
+            .map(|(name, at)| (name, at.into()))
+            .collect();
         if offsets.values().any(|at| at.offset < 0) {
             return Err(Error::invalid_argument("an offset is negative"));
         }
@@ -507,7 +516,10 @@ impl ConsumerHandle {
         let deadline = self.shared.api_deadline();
         let core = &self.shared.core;
         let topics: BTreeSet<_> = wanted.keys().map(|name| name.topic.clone()).collect();
-        let held: Vec<_> = topics.iter().map(|topic| core.metadata.hold(topic)).collect();
+        let held: Vec<_> = topics
+            .iter()
+            .map(|topic| core.metadata.hold(topic))
+            .collect();
         for topic in &topics {
             let topic = core.metadata.topic(topic, deadline).await?;
             let count = topic.partitions().len();
@@ -524,8 +536,10 @@ impl ConsumerHandle {
             }
         }
         let found = Mutex::new(BTreeMap::new());
-        core.retrying(operation, deadline, || self.look_up_missing(&wanted, &found, deadline))
-            .await?;
+        core.retrying(operation, deadline, || {
+            self.look_up_missing(&wanted, &found, deadline)
+        })
+        .await?;
         drop(held);
         Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
     }

@@ -232,13 +232,15 @@ impl Asker {
         let names = questions.iter().map(|q| q.partition.clone()).collect();
         let deadline = self.shared.request_deadline();
         match offsets.committed(names, deadline).await {
-            Ok(found) => self.shared.with_around(&mut self.rng, |assignment, around| {
-                for question in &questions {
-                    let committed = found.get(&question.partition);
-                    let position = committed.map(|committed| committed.position());
-                    assignment.answer_committed(question, position, around);
-                }
-            }),
+            Ok(found) => self
+                .shared
+                .with_around(&mut self.rng, |assignment, around| {
+                    for question in &questions {
+                        let committed = found.get(&question.partition);
+                        let position = committed.map(|committed| committed.position());
+                        assignment.answer_committed(question, position, around);
+                    }
+                }),
             Err(error) => self.fail(&questions, &error),
         }
     }
@@ -276,27 +278,29 @@ impl Asker {
             (Err(error), _) | (_, Err(error)) => return self.fail(&questions, &error),
         };
         let mut stale = false;
-        self.shared.with_around(&mut self.rng, |assignment, around| {
-            for question in &questions {
-                let name = &question.partition;
-                let outcome = match question.ask {
-                    Ask::Offset(to) => answer(&starts, name).map(|found| {
-                        assignment.answer_offset(question, to, found.position);
-                    }),
-                    _ => answer(&starts, name).and_then(|start| {
-                        let end = answer(&ends, name)?;
-                        let offset = |found: OffsetFound| found.position.map_or(0, |p| p.offset);
-                        assignment.answer_range(question, offset(start), offset(end));
-                        Ok(())
-                    }),
-                };
-                if let Err(code) = outcome {
-                    stale |= code.is_invalid_metadata();
-                    let error = Error::broker("ListOffsets", code, Some(name.clone()));
-                    assignment.refuse(question, error, around);
+        self.shared
+            .with_around(&mut self.rng, |assignment, around| {
+                for question in &questions {
+                    let name = &question.partition;
+                    let outcome = match question.ask {
+                        Ask::Offset(to) => answer(&starts, name).map(|found| {
+                            assignment.answer_offset(question, to, found.position);
+                        }),
+                        _ => answer(&starts, name).and_then(|start| {
+                            let end = answer(&ends, name)?;
+                            let offset =
+                                |found: OffsetFound| found.position.map_or(0, |p| p.offset);
+                            assignment.answer_range(question, offset(start), offset(end));
+                            Ok(())
+                        }),
+                    };
+                    if let Err(code) = outcome {
+                        stale |= code.is_invalid_metadata();
+                        let error = Error::broker("ListOffsets", code, Some(name.clone()));
+                        assignment.refuse(question, error, around);
+                    }
                 }
-            }
-        });
+            });
         if stale {
             self.shared.core.metadata.request_refresh();
         }
@@ -328,22 +332,23 @@ impl Asker {
             Err(error) => return self.fail(&questions, &error),
         };
         let mut stale = false;
-        self.shared.with_around(&mut self.rng, |assignment, around| {
-            for question in &questions {
-                let Ask::EpochEnd(position) = question.ask else {
-                    continue;
-                };
-                match answer(&found, &question.partition) {
-                    Ok(end) => assignment.answer_epoch_end(question, position, end, around),
-                    Err(code) => {
-                        stale |= code.is_invalid_metadata();
-                        let partition = Some(question.partition.clone());
-                        let error = Error::broker("OffsetForLeaderEpoch", code, partition);
-                        assignment.refuse(question, error, around);
+        self.shared
+            .with_around(&mut self.rng, |assignment, around| {
+                for question in &questions {
+                    let Ask::EpochEnd(position) = question.ask else {
+                        continue;
+                    };
+                    match answer(&found, &question.partition) {
+                        Ok(end) => assignment.answer_epoch_end(question, position, end, around),
+                        Err(code) => {
+                            stale |= code.is_invalid_metadata();
+                            let partition = Some(question.partition.clone());
+                            let error = Error::broker("OffsetForLeaderEpoch", code, partition);
+                            assignment.refuse(question, error, around);
+                        }
                     }
                 }
-            }
-        });
+            });
         if stale {
             self.shared.core.metadata.request_refresh();
         }
@@ -352,11 +357,12 @@ impl Asker {
     fn fail(&mut self, questions: &[Question], error: &Error) {
         tracing::debug!(%error, "partitions' leaders or coordinator could not be asked");
         self.shared.core.metadata.request_refresh();
-        self.shared.with_around(&mut self.rng, |assignment, around| {
-            for question in questions {
-                assignment.refuse(question, error.clone(), around);
-            }
-        });
+        self.shared
+            .with_around(&mut self.rng, |assignment, around| {
+                for question in questions {
+                    assignment.refuse(question, error.clone(), around);
+                }
+            });
     }
 }
 

@@ -512,10 +512,6 @@ impl Partition {
         }
     }
 
-    pub(crate) fn generation(&self) -> Generation {
-        self.generation
-    }
-
     /// The generation in which the positions last jumped.
     pub(crate) fn lineage(&self) -> Generation {
         self.lineage

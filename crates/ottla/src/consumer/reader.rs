@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use ottla_cluster::TopicPartition;
 use ottla_codec::records::Cursor;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::assignment::HandOut;
 use super::batch::{RecordBatch, next_from};
@@ -130,16 +130,19 @@ impl Consumer {
         RecordStream::new(self)
     }
 
-    /// Stops fetching and closes the consumer's connections, within `timeout`. Nothing is committed.
+    /// Waits for the commits under way, stops fetching and closes the consumer's connections, all of it
+    /// within `timeout`, brokers reachable or not. Commits nothing by itself.
     ///
     /// # Cancel safety
     ///
     /// The consumer is closed all the same.
-    pub async fn close(self, timeout_after: Duration) {
+    pub async fn close(self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
         let shared = self.handle.shared.clone();
+        // At the deadline it is over, whatever is left undone.
+        drop(timeout_at(deadline, self.handle.offsets.settle()).await);
         drop(self);
-        // What is over is over; only the commits under way are waited for, and not beyond the deadline.
-        drop(timeout(timeout_after, shared.ended()).await);
+        drop(timeout_at(deadline, shared.ended()).await);
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -228,4 +231,3 @@ impl Drop for Consumer {
         self.handle.shut_down();
     }
 }
-

@@ -9,6 +9,7 @@ use ottla_connection::{Backoff, ConnectionGroup, Purpose};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::answers::Circumstances;
 use super::assignment::{Assignment, Limits};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     /// Names the connections of the side lanes.
     pub(crate) side_owner: u64,
     assignment: Mutex<Assignment>,
+    /// The consumer's background tasks.
+    tasks: TaskTracker,
     /// Marked as changed when fetchers or the owner task may have something to do.
     work: watch::Sender<()>,
 }
@@ -46,6 +49,7 @@ impl Shared {
             owner: core.next_owner_id(),
             side_owner: core.next_owner_id(),
             assignment: Mutex::new(Assignment::new(config.auto_offset_reset, limits)),
+            tasks: TaskTracker::new(),
             work: watch::Sender::new(()),
             core,
             config,
@@ -55,7 +59,10 @@ impl Shared {
     /// Reads or changes the assignment, and wakes whom the change concerns.
     pub(crate) fn with<T>(&self, step: impl FnOnce(&mut Assignment) -> T) -> T {
         let (result, wakes) = {
-            let mut assignment = self.assignment.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut assignment = self
+                .assignment
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let result = step(&mut assignment);
             (result, assignment.take_wakes())
         };
@@ -88,6 +95,17 @@ impl Shared {
         self.with(|assignment| step(assignment, &mut around))
     }
 
+    /// Runs a task that ends with the consumer, and counts as the client's.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.core.tasks.spawn(self.tasks.track_future(task));
+    }
+
+    /// Waits until the consumer's tasks have ended.
+    pub(crate) async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// Follows the signals that there may be something to do.
     pub(crate) fn work(&self) -> watch::Receiver<()> {
         self.work.subscribe()
@@ -117,7 +135,10 @@ impl Shared {
             if let Some(found) = found {
                 return Ok(found);
             }
-            if tokio::time::timeout_at(deadline, work.changed()).await.is_err() {
+            if tokio::time::timeout_at(deadline, work.changed())
+                .await
+                .is_err()
+            {
                 return Err(Error::timeout(operation, timeout));
             }
         }

@@ -128,7 +128,9 @@ impl Stream for RecordStream<'_> {
                             continue;
                         };
                         this.consumer.shared().with(|assignment| {
-                            let Taken { partition, lineage, .. } = &taken;
+                            let Taken {
+                                partition, lineage, ..
+                            } = &taken;
                             assignment.corrupt_in_stream(partition, *lineage, position, source);
                         });
                     }
@@ -139,7 +141,12 @@ impl Stream for RecordStream<'_> {
                         let bytes = taken.plain.batch.size_bytes();
                         this.consumer.shared().with(|assignment| {
                             assignment.end_stream();
-                            let Taken { partition, lineage, end, .. } = &taken;
+                            let Taken {
+                                partition,
+                                lineage,
+                                end,
+                                ..
+                            } = &taken;
                             assignment.consume(partition, *lineage, *end, bytes);
                         });
                     }

@@ -121,6 +121,12 @@ pub enum ErrorKind {
         /// The partition.
         partition: TopicPartition,
     },
+    /// A partition that is not assigned to the consumer.
+    #[snafu(display("{partition} is not assigned to this consumer"))]
+    NotAssigned {
+        /// The partition.
+        partition: TopicPartition,
+    },
     /// Access was denied.
     #[snafu(display("not authorised: {code}{}", resource.as_ref().map(|r| format!(" ({r})")).unwrap_or_default()))]
     NotAuthorized {

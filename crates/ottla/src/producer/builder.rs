@@ -253,7 +253,8 @@ impl ProducerBuilder {
         mut self,
         properties: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
-        let elsewhere = properties::names_of(crate::client::PROPERTIES);
+        let mut elsewhere = properties::names_of(crate::client::PROPERTIES);
+        elsewhere.extend(properties::names_of(crate::consumer::PROPERTIES));
         properties::apply(&mut self, PROPERTIES, &elsewhere, properties)?;
         Ok(self)
     }

@@ -34,7 +34,11 @@ fn fetch(positions: &mut Positions, node: i32) -> Vec<FetchTarget> {
 }
 
 fn offset(positions: &Positions) -> Option<i64> {
-    positions.partition(&tp(0)).unwrap().position().map(|at| at.offset)
+    positions
+        .partition(&tp(0))
+        .unwrap()
+        .position()
+        .map(|at| at.offset)
 }
 
 #[test]
@@ -92,7 +96,10 @@ fn the_position_is_what_was_handed_out_not_what_was_fetched() {
     partition.buffered_to(at(20, 5), false);
     partition.buffered_to(at(30, 5), false);
     assert_eq!(offset(&positions), Some(10));
-    positions.partition_mut(&tp(0)).unwrap().consumed_to(at(20, 5), false);
+    positions
+        .partition_mut(&tp(0))
+        .unwrap()
+        .consumed_to(at(20, 5), false);
     assert_eq!(offset(&positions), Some(20));
 }
 
@@ -130,8 +137,14 @@ fn a_pause_keeps_the_buffer_and_fetches_again_only_what_did_not_reach_it() {
 fn o08_a_move_counts_whatever_the_epochs_say() {
     for epoch in [None, Some(5)] {
         let mut positions = assigned();
-        let elsewhere = Leader { node: NodeId(2), epoch };
-        assert_eq!(positions.follow(&tp(0), Some(elsewhere), ID), Followed::Moved);
+        let elsewhere = Leader {
+            node: NodeId(2),
+            epoch,
+        };
+        assert_eq!(
+            positions.follow(&tp(0), Some(elsewhere), ID),
+            Followed::Moved
+        );
         assert_eq!(fetch(&mut positions, 2).len(), 1);
     }
 }
@@ -162,17 +175,27 @@ fn a_leader_change_asks_for_validation_where_the_epoch_is_known() {
     assert!(fetch(&mut positions, 1).is_empty());
     // O09: the next change drops the question and asks the new leader.
     positions.follow(&tp(0), leader(2, 6), ID);
-    assert!(positions.answered(&tp(0), questions[0].generation).is_none());
+    assert!(
+        positions
+            .answered(&tp(0), questions[0].generation)
+            .is_none()
+    );
     let again = positions.questions(Instant::now());
     assert_eq!(again[0].leader, leader(2, 6));
-    positions.answered(&tp(0), again[0].generation).unwrap().resume();
+    positions
+        .answered(&tp(0), again[0].generation)
+        .unwrap()
+        .resume();
     assert_eq!(fetch(&mut positions, 2).len(), 1);
 }
 
 #[test]
 fn a_position_that_is_being_reset_is_nobodys() {
     let mut positions = assigned();
-    positions.partition_mut(&tp(0)).unwrap().await_reset(ResetTo::Earliest);
+    positions
+        .partition_mut(&tp(0))
+        .unwrap()
+        .await_reset(ResetTo::Earliest);
     assert_eq!(offset(&positions), None);
     assert!(fetch(&mut positions, 1).is_empty());
     let question = positions.questions(Instant::now()).remove(0);
@@ -204,7 +227,10 @@ fn a_partition_that_must_drain_is_fetched_again_when_it_has() {
     partition.buffered_to(at(30, 5), false);
     assert!(partition.drain_first());
     assert!(fetch(&mut positions, 1).is_empty());
-    positions.partition_mut(&tp(0)).unwrap().consumed_to(at(30, 5), true);
+    positions
+        .partition_mut(&tp(0))
+        .unwrap()
+        .consumed_to(at(30, 5), true);
     assert_eq!(fetch(&mut positions, 1).len(), 1);
 }
 
@@ -225,7 +251,10 @@ async fn a_follower_is_read_from_until_its_time_is_up() {
     let mut positions = assigned();
     let now = Instant::now();
     let until = now + Duration::from_secs(300);
-    positions.partition_mut(&tp(0)).unwrap().prefer(NodeId(3), until);
+    positions
+        .partition_mut(&tp(0))
+        .unwrap()
+        .prefer(NodeId(3), until);
     assert_eq!(positions.sources(now), [NodeId(3)]);
     let target = fetch(&mut positions, 3).remove(0);
     assert!(!target.from_leader);
@@ -233,7 +262,9 @@ async fn a_follower_is_read_from_until_its_time_is_up() {
     partition.fetched_to(at(50, 5));
     partition.buffered_to(at(50, 5), true);
     // F18: back at the leader, reading goes on where the follower left off.
-    let target = positions.fetch_from(NodeId(1), until, |_, _| true).remove(0);
+    let target = positions
+        .fetch_from(NodeId(1), until, |_, _| true)
+        .remove(0);
     assert!(target.from_leader);
     assert_eq!(target.position, at(50, 5));
 }
@@ -242,13 +273,22 @@ async fn a_follower_is_read_from_until_its_time_is_up() {
 async fn a_failure_is_raised_again_and_again_but_not_in_a_spin() {
     let mut positions = assigned();
     let error = Error::from(ErrorKind::NoOffset { partition: tp(0) });
-    positions.partition_mut(&tp(0)).unwrap().fetched_to(at(20, 5));
-    positions.partition_mut(&tp(0)).unwrap().buffered_to(at(20, 5), false);
+    positions
+        .partition_mut(&tp(0))
+        .unwrap()
+        .fetched_to(at(20, 5));
+    positions
+        .partition_mut(&tp(0))
+        .unwrap()
+        .buffered_to(at(20, 5), false);
     positions.fail(&tp(0), error);
     let now = Instant::now();
     // Not before the records in front of it.
     assert!(positions.raise(now).is_none());
-    positions.partition_mut(&tp(0)).unwrap().consumed_to(at(20, 5), true);
+    positions
+        .partition_mut(&tp(0))
+        .unwrap()
+        .consumed_to(at(20, 5), true);
     assert!(positions.raise(now).is_some());
     assert!(positions.raise(now).is_none());
     let due = positions.next_raise().unwrap();

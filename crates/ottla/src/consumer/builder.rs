@@ -1,0 +1,420 @@
+//! Collects a consumer's settings, and checks them once.
+
+use std::sync::Arc;
+
+use tokio::time::Duration;
+
+use super::buffered::Decoder;
+use super::config::{ConsumerConfig, IsolationLevel};
+use super::group_offsets::GroupOffsets;
+use super::handle::ConsumerHandle;
+use super::owner::Owner;
+use super::reader::Consumer;
+use super::reset::AutoOffsetReset;
+use super::shared::Shared;
+use crate::client::Core;
+use crate::config::properties::{self, Property};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Collects the settings of a [`Consumer`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ConsumerBuilder {
+    core: Arc<Core>,
+    config: ConsumerConfig,
+}
+
+impl ConsumerBuilder {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        let request_timeout = core.config.request_timeout;
+        Self {
+            core,
+            config: ConsumerConfig {
+                fetch_min_bytes: 1,
+                fetch_max_bytes: 50 * 1024 * 1024,
+                max_partition_fetch_bytes: 1024 * 1024,
+                fetch_max_wait: Duration::from_millis(500),
+                isolation_level: IsolationLevel::ReadUncommitted,
+                auto_offset_reset: AutoOffsetReset::Latest,
+                client_rack: String::new(),
+                check_crcs: true,
+                memory_limit: 64 * 1024 * 1024,
+                group_id: None,
+                api_timeout: Duration::from_secs(60),
+                request_timeout,
+            },
+        }
+    }
+
+    /// Takes settings by the names that Java's and librdkafka's clients use.
+    ///
+    #[doc = include_str!("properties.md")]
+    ///
+    /// Names that belong to the client are left to it; others that Kafka clients know are skipped with
+    /// one warning.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::UnknownProperty`](crate::ErrorKind::UnknownProperty) for a name that no Kafka client
+    /// knows, [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) for a value that cannot be.
+    pub fn properties<K: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self> {
+        let mut elsewhere = properties::names_of(crate::client::PROPERTIES);
+        elsewhere.extend(properties::names_of(crate::producer::PROPERTIES));
+        properties::apply(&mut self, PROPERTIES, &elsewhere, properties)?;
+        Ok(self)
+    }
+
+    /// How many bytes a broker collects before it answers a fetch, unless
+    /// [`fetch_max_wait`](Self::fetch_max_wait) is over. Default: 1.
+    #[doc(alias = "fetch.min.bytes")]
+    pub fn fetch_min_bytes(mut self, bytes: usize) -> Self {
+        self.config.fetch_min_bytes = bytes;
+        self
+    }
+
+    /// How many bytes one answer to a fetch may bring. The memory limit bounds it as well; one batch that
+    /// is larger still comes. Default: 50 MiB.
+    #[doc(alias = "fetch.max.bytes")]
+    pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
+        self.config.fetch_max_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of one partition one answer may bring; one batch that is larger still comes.
+    /// Default: 1 MiB.
+    #[doc(alias = "max.partition.fetch.bytes")]
+    pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_partition_fetch_bytes = bytes;
+        self
+    }
+
+    /// How long a broker waits for [`fetch_min_bytes`](Self::fetch_min_bytes). Default: 500 ms.
+    #[doc(alias = "fetch.max.wait.ms")]
+    pub fn fetch_max_wait(mut self, wait: Duration) -> Self {
+        self.config.fetch_max_wait = wait;
+        self
+    }
+
+    /// Which records of transactions are read. Default: [`IsolationLevel::ReadUncommitted`], as in Java;
+    /// librdkafka's is the other.
+    #[doc(alias = "isolation.level")]
+    pub fn isolation_level(mut self, level: IsolationLevel) -> Self {
+        self.config.isolation_level = level;
+        self
+    }
+
+    /// Where to start without a committed offset, or when the log does not hold the position. Default:
+    /// [`AutoOffsetReset::Latest`].
+    #[doc(alias = "auto.offset.reset")]
+    pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
+        self.config.auto_offset_reset = reset;
+        self
+    }
+
+    /// The rack this consumer stands in: brokers may then send it to a replica nearby (KIP-392).
+    /// Default: none.
+    #[doc(alias = "client.rack")]
+    pub fn client_rack(mut self, rack: impl Into<String>) -> Self {
+        self.config.client_rack = rack.into();
+        self
+    }
+
+    /// Whether batches' checksums are verified. Default: yes.
+    #[doc(alias = "check.crcs")]
+    pub fn check_crcs(mut self, check: bool) -> Self {
+        self.config.check_crcs = check;
+        self
+    }
+
+    /// How many bytes the consumer may hold: answers that are under way, batches that wait, compressed or
+    /// not, and batches in the caller's hands until they are dropped or detached. One batch larger than
+    /// this passes alone. Default: 64 MiB.
+    #[doc(alias = "queued.max.messages.kbytes")]
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.config.memory_limit = bytes;
+        self
+    }
+
+    /// The group for which offsets are committed and looked up. Default: none.
+    #[doc(alias = "group.id")]
+    pub fn group_id(mut self, id: impl Into<String>) -> Self {
+        self.config.group_id = Some(id.into()).filter(|id| !id.is_empty());
+        self
+    }
+
+    /// How long a call that asks brokers may take, with all its tries. Default: 60 s.
+    #[doc(alias = "default.api.timeout.ms")]
+    pub fn api_timeout(mut self, timeout: Duration) -> Self {
+        self.config.api_timeout = timeout;
+        self
+    }
+
+    /// How long one request may take; a fetch may take [`fetch_max_wait`](Self::fetch_max_wait) longer.
+    /// Default: the client's, which is 30 s unless set otherwise.
+    #[doc(alias = "request.timeout.ms")]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.config.request_timeout = timeout;
+        self
+    }
+
+    /// Makes the consumer. It fetches nothing before partitions are assigned.
+    ///
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConfig`] names the setting that cannot work.
+    pub fn build(self) -> Result<Consumer> {
+        let Self { core, config } = self;
+        for (property, bytes) in [
+            ("fetch.max.bytes", config.fetch_max_bytes),
+            (
+                "max.partition.fetch.bytes",
+                config.max_partition_fetch_bytes,
+            ),
+            ("queued.max.messages.kbytes", config.memory_limit),
+        ] {
+            if bytes == 0 {
+                return Err(invalid(property, "it must be more than zero"));
+            }
+        }
+        for (property, time) in [
+            ("default.api.timeout.ms", config.api_timeout),
+            ("request.timeout.ms", config.request_timeout),
+        ] {
+            if time.is_zero() {
+                return Err(invalid(property, "it must be longer than zero"));
+            }
+        }
+        let shared = Arc::new(Shared::new(core, config));
+        let (offsets, coordinator) = GroupOffsets::new(shared.clone());
+        let owner = Owner::new(shared.clone(), offsets.clone());
+        shared.spawn(owner.run());
+        shared.spawn(coordinator);
+        let decoder = Decoder::for_consumer(&shared.budget, &shared.config);
+        Ok(Consumer::new(ConsumerHandle { shared, offsets }, decoder))
+    }
+}
+
+fn invalid(property: &str, reason: &str) -> Error {
+    ErrorKind::InvalidConfig {
+        property: property.to_owned(),
+        reason: reason.to_owned(),
+    }
+    .into()
+}
+
+/// The properties that a consumer understands.
+pub(crate) static PROPERTIES: &[Property<ConsumerBuilder>] = &[
+    Property {
+        name: "group.id",
+        aliases: &[],
+        about: "the group for which offsets are committed and looked up; default none",
+        set: |b, v| {
+            b.config.group_id = Some(v.to_owned()).filter(|id| !id.is_empty());
+            Ok(())
+        },
+    },
+    Property {
+        name: "auto.offset.reset",
+        aliases: &[],
+        about: "`earliest`, `latest`, `none`, or `by_duration:` and an ISO 8601 duration such as \
+                `PT24H`: where to start without a position in the log; default `latest`",
+        set: |b, v| {
+            b.config.auto_offset_reset = auto_offset_reset(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "isolation.level",
+        aliases: &[],
+        about: "`read_uncommitted` or `read_committed`; default `read_uncommitted`",
+        set: |b, v| {
+            b.config.isolation_level = match v.to_ascii_lowercase().as_str() {
+                "read_uncommitted" => IsolationLevel::ReadUncommitted,
+                "read_committed" => IsolationLevel::ReadCommitted,
+                _ => return Err(format!("{v:?} is no isolation level")),
+            };
+            Ok(())
+        },
+    },
+    Property {
+        name: "fetch.min.bytes",
+        aliases: &[],
+        about: "how many bytes a broker collects before it answers a fetch; default 1",
+        set: |b, v| {
+            b.config.fetch_min_bytes = properties::number(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "fetch.max.bytes",
+        aliases: &[],
+        about: "how many bytes one answer may bring; default 52428800",
+        set: |b, v| {
+            b.config.fetch_max_bytes = properties::number(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "max.partition.fetch.bytes",
+        aliases: &["fetch.message.max.bytes"],
+        about: "how many bytes of one partition one answer may bring; default 1048576",
+        set: |b, v| {
+            b.config.max_partition_fetch_bytes = properties::number(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "fetch.max.wait.ms",
+        aliases: &["fetch.wait.max.ms"],
+        about: "how long a broker waits for `fetch.min.bytes`; default 500",
+        set: |b, v| {
+            b.config.fetch_max_wait = properties::millis(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "check.crcs",
+        aliases: &[],
+        about: "whether batches' checksums are verified; default true",
+        set: |b, v| {
+            b.config.check_crcs = properties::boolean(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "client.rack",
+        aliases: &[],
+        about: "the rack this consumer stands in, to be sent to a replica nearby; default none",
+        set: |b, v| {
+            v.clone_into(&mut b.config.client_rack);
+            Ok(())
+        },
+    },
+    Property {
+        name: "queued.max.messages.kbytes",
+        aliases: &[],
+        about: "how many KiB the consumer may hold in all; default 65536",
+        set: |b, v| {
+            b.config.memory_limit = properties::number::<usize>(v)?.saturating_mul(1024);
+            Ok(())
+        },
+    },
+    Property {
+        name: "default.api.timeout.ms",
+        aliases: &[],
+        about: "how long a call that asks brokers may take, with all its tries; default 60000",
+        set: |b, v| {
+            b.config.api_timeout = properties::millis(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "request.timeout.ms",
+        aliases: &["socket.timeout.ms"],
+        about: "how long one request may take; default the client's, 30000",
+        set: |b, v| {
+            b.config.request_timeout = properties::millis(v)?;
+            Ok(())
+        },
+    },
+];
+
+/// Java's values, and librdkafka's other names for them.
+fn auto_offset_reset(value: &str) -> std::result::Result<AutoOffsetReset, String> {
+    let lower = value.to_ascii_lowercase();
+    Ok(match lower.as_str() {
+        "earliest" | "beginning" | "smallest" => AutoOffsetReset::Earliest,
+        "latest" | "end" | "largest" => AutoOffsetReset::Latest,
+        "none" | "error" => AutoOffsetReset::None,
+        _ => match lower.strip_prefix("by_duration:").and_then(iso_duration) {
+            Some(back) => AutoOffsetReset::ByDuration(back),
+            None => return Err(format!("{value:?} is no reset policy")),
+        },
+    })
+}
+
+/// An ISO 8601 duration as Java reads it: days, hours, minutes and seconds, the latter with a fraction;
+/// neither negative nor empty. In lower case.
+fn iso_duration(text: &str) -> Option<Duration> {
+    let rest = text.strip_prefix('p')?;
+    let (days, time) = match rest.split_once('t') {
+        Some((_, "")) => return None,
+        Some((days, time)) => (days, time),
+        None if rest.is_empty() => return None,
+        None => (rest, ""),
+    };
+    let mut seconds = 0.0;
+    let mut rest = days;
+    take_unit(&mut rest, 'd', 86_400.0, &mut seconds)?;
+    if !rest.is_empty() {
+        return None;
+    }
+    rest = time;
+    take_unit(&mut rest, 'h', 3_600.0, &mut seconds)?;
+    take_unit(&mut rest, 'm', 60.0, &mut seconds)?;
+    take_unit(&mut rest, 's', 1.0, &mut seconds)?;
+    if !rest.is_empty() {
+        return None;
+    }
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// Takes "12h" off the front, if that is what stands there.
+fn take_unit(rest: &mut &str, unit: char, worth: f64, seconds: &mut f64) -> Option<()> {
+    if let Some((number, tail)) = rest.split_once(unit) {
+        let fraction_allowed = unit == 's';
+        let digits = |c: char| c.is_ascii_digit() || (fraction_allowed && c == '.');
+        if number.is_empty() || !number.chars().all(digits) {
+            return None;
+        }
+        *seconds += number.parse::<f64>().ok()? * worth;
+        *rest = tail;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_properties_are_documented() {
+        let documented = include_str!("properties.md");
+        properties::check_documented(PROPERTIES, "consumer/properties.md", documented);
+    }
+
+    #[test]
+    fn reset_policies_have_their_names() {
+        let by = |seconds| Ok(AutoOffsetReset::ByDuration(Duration::from_secs(seconds)));
+        assert_eq!(auto_offset_reset("Earliest"), Ok(AutoOffsetReset::Earliest));
+        assert_eq!(auto_offset_reset("largest"), Ok(AutoOffsetReset::Latest));
+        assert_eq!(auto_offset_reset("error"), Ok(AutoOffsetReset::None));
+        assert_eq!(auto_offset_reset("by_duration:P1DT2H3M4S"), by(93_784));
+        assert_eq!(auto_offset_reset("by_duration:PT24H"), by(86_400));
+        assert_eq!(auto_offset_reset("by_duration:P7D"), by(604_800));
+        assert_eq!(
+            auto_offset_reset("by_duration:PT0.5S"),
+            Ok(AutoOffsetReset::ByDuration(Duration::from_millis(500)))
+        );
+        for wrong in [
+            "",
+            "soon",
+            "by_duration:",
+            "by_duration:P",
+            "by_duration:PT",
+        ] {
+            assert!(auto_offset_reset(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["P1DT", "PT-1H", "P1H", "PT1D", "PT1S2M", "PT1", "-PT1S"] {
+            assert!(
+                iso_duration(&wrong.to_ascii_lowercase()).is_none(),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Reading records from partitions.
+//!
+//! A [`Consumer`] reads what is assigned to it. Behind it, an owner task (`owner`) runs two fetchers for
+//! each broker (`fetcher`); they share one `assignment` with the reader, under one short lock. What can be
+//! decided without I/O is in files of its own: `positions`, `buffer`, `fetch_session`, `scan`, `answers`,
+//! `reset`, `aborted`, `budget`.
+//!
+//! ```text
+//! fetcher: assignment.fetch_from -> request -> answer -> scan (headers) -> assignment.absorb
+//!          -> next request -> decode ahead -> assignment.push
+//! reader:  assignment.hand_out -> decode if need be -> assignment.accept -> RecordBatch
+//! owner:   assignment.follow (metadata), assignment.questions -> ListOffsets, OffsetForLeaderEpoch,
+//!          OffsetFetch -> assignment.answer_*
+//! ```
+
+mod aborted;
+mod answers;
+mod assignment;
+mod batch;
+mod budget;
+mod buffer;
+mod buffered;
+mod builder;
+mod config;
+mod fetch_session;
+mod fetcher;
+mod group_offsets;
+mod handle;
+mod lookups;
+mod metrics;
+mod owner;
+mod positions;
+mod reader;
+mod reset;
+mod scan;
+mod shared;
+mod stream;
+#[cfg(test)]
+mod testing;
+
+pub use batch::{
+    ConsumedHeader, ConsumedRecord, HeaderView, Headers, IntoRecords, RecordBatch, RecordView,
+    Records,
+};
+pub use builder::ConsumerBuilder;
+pub(crate) use builder::PROPERTIES;
+pub use config::IsolationLevel;
+pub use group_offsets::OffsetAndMetadata;
+pub use handle::{ConsumerHandle, OffsetAndTimestamp, StartFrom};
+pub use metrics::ConsumerMetrics;
+pub use reader::Consumer;
+pub use reset::AutoOffsetReset;
+pub use stream::RecordStream;
