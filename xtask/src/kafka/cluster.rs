@@ -209,7 +209,7 @@ impl Cluster {
     /// # Errors
     /// There is no such node, or it does not run.
     pub fn pause(&self, id: i32) -> Result<()> {
-        self.running(id)?.signal("STOP")
+        self.running(id)?.pause()
     }
 
     /// Lets a paused node go on.

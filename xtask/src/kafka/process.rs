@@ -53,6 +53,21 @@ impl Identity {
         Ok(())
     }
 
+    /// SIGSTOP, and waits until every thread has stopped.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.signal("STOP")?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !all_stopped(self.pid)? {
+            ensure!(
+                Instant::now() < deadline,
+                "process {} goes on after SIGSTOP",
+                self.pid
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// Waits until the process is gone; false when it still runs at the deadline.
     pub(crate) fn wait(&self, deadline: Instant) -> bool {
         while self.is_alive() {
@@ -267,6 +282,24 @@ fn start_time(pid: u32) -> Option<String> {
     let text = String::from_utf8(output.stdout).ok()?;
     let (state, started) = text.trim().split_once(' ')?;
     (!state.starts_with('Z')).then(|| started.split_whitespace().collect::<Vec<_>>().join("_"))
+}
+
+/// Whether no thread of the process runs; without `/proc` the signal is trusted.
+fn all_stopped(pid: u32) -> Result<bool> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Ok(true);
+    };
+    for thread in threads {
+        // A thread that has ended in the meantime has no state.
+        let stat = fs::read_to_string(thread?.path().join("stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().next());
+        if !matches!(state, None | Some("T" | "t" | "Z" | "X")) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Field 22 of `/proc/<pid>/stat`; the command's name in field 2 may hold spaces and brackets.
