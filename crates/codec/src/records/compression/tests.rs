@@ -1,5 +1,8 @@
 //! Round trips, limits and broken frames of every codec.
 
+use std::io::Write;
+
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -144,6 +147,98 @@ fn gzip_members_behind_each_other_are_read() {
         .decompress(Compression::Gzip, &both.concat(), 21_000)
         .unwrap();
     assert!(back == [first, second].concat());
+}
+
+/// A frame by the library's own writer, in settings that Java's clients do not use.
+fn lz4_frame(plain: &[u8], info: FrameInfo) -> Vec<u8> {
+    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+    // In pieces that do not fall on block boundaries.
+    for piece in plain.chunks(50_001) {
+        encoder.write_all(piece).unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+#[rstest]
+fn every_kind_of_lz4_frame_is_read(
+    #[values(
+        BlockSize::Max64KB,
+        BlockSize::Max256KB,
+        BlockSize::Max1MB,
+        BlockSize::Max4MB
+    )]
+    block_size: BlockSize,
+    #[values(BlockMode::Independent, BlockMode::Linked)] block_mode: BlockMode,
+    #[values(false, true)] checksums: bool,
+) {
+    let plain = sample(700_000);
+    let info = FrameInfo::new()
+        .block_size(block_size)
+        .block_mode(block_mode)
+        .block_checksums(checksums)
+        .content_checksum(checksums)
+        .content_size(checksums.then_some(700_000));
+    let packed = lz4_frame(&plain, info);
+    let mut decompressor = Decompressor::new();
+    let back = decompressor
+        .decompress(Compression::Lz4, &packed, 700_000)
+        .unwrap();
+    assert!(back == plain);
+    assert!(matches!(
+        decompressor.decompress(Compression::Lz4, &packed, 699_999),
+        Err(CompressionError::LimitExceeded { limit: 699_999, .. })
+    ));
+}
+
+#[test]
+fn lz4_checksums_are_checked() {
+    let info = FrameInfo::new()
+        .content_checksum(true)
+        .content_size(Some(100));
+    let good = lz4_frame(&[7; 100], info);
+    let size_at = 6;
+    let content_checksum_at = good.len() - 1;
+    for (position, expected) in [
+        (0, Malformed::Magic),
+        (4, Malformed::HeaderChecksum),
+        (size_at, Malformed::HeaderChecksum),
+        (content_checksum_at, Malformed::ContentChecksum),
+    ] {
+        let mut bad = good.clone();
+        bad[position] ^= 0x08;
+        let error = Decompressor::new()
+            .decompress(Compression::Lz4, &bad, 1000)
+            .unwrap_err();
+        assert!(
+            matches!(error, CompressionError::Frame { reason, .. } if reason == expected),
+            "byte {position}: {error}"
+        );
+    }
+    let behind = [&good[..], b"x"].concat();
+    let error = Decompressor::new()
+        .decompress(Compression::Lz4, &behind, 1000)
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        CompressionError::Frame {
+            reason: Malformed::Trailing,
+            ..
+        }
+    ));
+
+    let mut bad = lz4_frame(&[7; 100], FrameInfo::new().block_checksums(true));
+    let block_checksum_at = bad.len() - 5;
+    bad[block_checksum_at] ^= 1;
+    let error = Decompressor::new()
+        .decompress(Compression::Lz4, &bad, 1000)
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        CompressionError::Frame {
+            reason: Malformed::BlockChecksum,
+            ..
+        }
+    ));
 }
 
 #[test]
