@@ -7,7 +7,7 @@ use super::compression::{CompressionError, Compressor};
 use super::header::{BATCH_HEADER_LEN, BatchHeader, LENGTH_PREFIX, TimestampType};
 use super::record::RecordView;
 use super::sealed::SealedBatch;
-use super::varint::{Scratch, varint_len, varlong_len};
+use super::varint::{Numbers, varint_len, varlong_len};
 
 /// A record's attributes byte and the longest timestamp delta, offset delta and length.
 const MAX_RECORD_OVERHEAD: usize = 1 + 10 + 5 + 5;
@@ -35,7 +35,7 @@ impl BatchBuilder {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
-            records: Vec::with_capacity(capacity.saturating_add(Scratch::CAPACITY)),
+            records: Vec::with_capacity(capacity.saturating_add(Numbers::SLACK)),
             ..Self::default()
         }
     }
@@ -86,36 +86,22 @@ impl BatchBuilder {
             BatchTooLargeSnafu { size: batch }
         );
 
-        self.records.reserve(size.total() + Scratch::CAPACITY);
-        // Numbers gather until bytes of variable length follow them. All lengths fit in 31 bits,
-        // as that of the whole record does.
-        let mut numbers = Scratch::new();
-        numbers.varint(length);
-        numbers.byte(0);
-        numbers.varlong(timestamp_delta);
-        numbers.varint(offset_delta);
-        if let Some(key) = key {
-            numbers.varint(key.len() as i32);
-            numbers.append_to(&mut self.records);
-            self.records.extend_from_slice(key);
-            numbers = Scratch::new();
-        } else {
-            numbers.varint(-1);
-        }
-        if let Some(value) = value {
-            numbers.varint(value.len() as i32);
-            numbers.append_to(&mut self.records);
-            self.records.extend_from_slice(value);
-            numbers = Scratch::new();
-        } else {
-            numbers.varint(-1);
-        }
-        numbers.varint(size.headers);
-        numbers.append_to(&mut self.records);
+        // All lengths fit in 31 bits, as that of the whole record does.
+        let records = &mut self.records;
+        records.reserve(size.total() + Numbers::SLACK);
+        let mut numbers = Numbers::default();
+        numbers.varint(records, length);
+        numbers.byte(records, 0);
+        numbers.varlong(records, timestamp_delta);
+        numbers.varint(records, offset_delta);
+        put_bytes(records, &mut numbers, key);
+        put_bytes(records, &mut numbers, value);
+        numbers.varint(records, size.headers);
         for (key, value) in headers {
-            self.put_bytes(Some(key));
-            self.put_bytes(value);
+            put_bytes(records, &mut numbers, Some(key));
+            put_bytes(records, &mut numbers, value);
         }
+        numbers.store(records);
 
         if first {
             self.base_timestamp = timestamp;
@@ -163,15 +149,6 @@ impl BatchBuilder {
         } else {
             timestamp.wrapping_sub(self.base_timestamp)
         }
-    }
-
-    /// Appends a length, -1 for null, and the bytes.
-    #[inline]
-    fn put_bytes(&mut self, bytes: Option<&[u8]>) {
-        let mut length = Scratch::new();
-        length.varint(bytes.map_or(-1, |bytes| bytes.len() as i32));
-        length.append_to(&mut self.records);
-        self.records.extend_from_slice(bytes.unwrap_or_default());
     }
 
     /// Exactly how many bytes [`try_append`](Self::try_append) would add for this record now.
@@ -322,6 +299,19 @@ impl BatchBuilder {
         header.set_transactional(fields.is_transactional);
         header.set_control(fields.is_control);
         Ok(header)
+    }
+}
+
+/// Appends a length, -1 for null, and the bytes.
+#[inline]
+fn put_bytes(records: &mut Vec<u8>, numbers: &mut Numbers, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => {
+            numbers.varint(records, bytes.len() as i32);
+            numbers.store(records);
+            records.extend_from_slice(bytes);
+        }
+        None => numbers.varint(records, -1),
     }
 }
 

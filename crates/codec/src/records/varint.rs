@@ -106,60 +106,65 @@ fn read_unsigned(input: &mut &[u8], max_bytes: usize) -> Result<u64, VarintError
     }
 }
 
-/// A few numbers put together on the stack, so that a record costs one append for all of them.
-#[derive(Debug)]
-pub(crate) struct Scratch {
-    bytes: [u8; Self::CAPACITY],
+/// Numbers on their way into a buffer. They gather in a register and are stored eight bytes at a
+/// time: single bytes put together in memory and copied from there make the copy wait for each.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    /// The bytes not yet stored, the first one lowest.
+    bits: u64,
+    /// How many there are, at most eight.
     len: usize,
 }
 
-impl Scratch {
-    /// Enough for a record's length, attributes, timestamp and offset deltas, and the lengths of
-    /// its key and value: 1 byte and at most 5 + 10 + 5 + 5 + 5.
-    pub(crate) const CAPACITY: usize = 32;
+impl Numbers {
+    /// How far beyond its final length a buffer is written to.
+    pub(crate) const SLACK: usize = 8;
 
     #[inline]
-    pub(crate) fn new() -> Self {
-        Self {
-            bytes: [0; Self::CAPACITY],
-            len: 0,
-        }
+    pub(crate) fn varint(&mut self, target: &mut Vec<u8>, value: i32) {
+        self.unsigned(target, u64::from(zigzag32(value)));
     }
 
     #[inline]
-    pub(crate) fn byte(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
-        }
+    pub(crate) fn varlong(&mut self, target: &mut Vec<u8>, value: i64) {
+        self.unsigned(target, zigzag64(value));
     }
 
     #[inline]
-    pub(crate) fn varint(&mut self, value: i32) {
-        self.unsigned(u64::from(zigzag32(value)));
+    pub(crate) fn byte(&mut self, target: &mut Vec<u8>, byte: u8) {
+        self.put(target, u64::from(byte), 1);
     }
 
     #[inline]
-    pub(crate) fn varlong(&mut self, value: i64) {
-        self.unsigned(zigzag64(value));
-    }
-
-    #[inline]
-    fn unsigned(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.byte((value as u8) | 0x80);
+    fn unsigned(&mut self, target: &mut Vec<u8>, mut value: u64) {
+        while value >= 1 << 14 {
+            self.put(target, (value & 0x7f) | 0x80, 1);
             value >>= 7;
         }
-        self.byte(value as u8);
+        if value < 1 << 7 {
+            self.put(target, value, 1);
+        } else {
+            self.put(target, (value & 0x7f) | 0x80 | (value >> 7) << 8, 2);
+        }
     }
 
-    /// Appends the numbers. All of the array is copied and the excess cut off again: a copy of
-    /// fixed size is a few instructions, one of a few bytes is a call.
+    /// Takes one or two bytes.
     #[inline]
-    pub(crate) fn append_to(&self, target: &mut Vec<u8>) {
+    fn put(&mut self, target: &mut Vec<u8>, bytes: u64, count: usize) {
+        if self.len > 6 {
+            self.store(target);
+        }
+        self.bits |= bytes << (8 * self.len);
+        self.len += count;
+    }
+
+    /// Stores what has gathered, before other bytes follow it.
+    #[inline]
+    pub(crate) fn store(&mut self, target: &mut Vec<u8>) {
         let end = target.len() + self.len;
-        target.extend_from_slice(&self.bytes);
+        target.extend_from_slice(&self.bits.to_le_bytes());
         target.truncate(end);
+        *self = Self::default();
     }
 }
 
@@ -170,10 +175,9 @@ mod tests {
     use super::*;
 
     fn encoded(value: i64) -> Vec<u8> {
-        let mut scratch = Scratch::new();
-        scratch.varlong(value);
-        let mut bytes = Vec::new();
-        scratch.append_to(&mut bytes);
+        let (mut numbers, mut bytes) = (Numbers::default(), Vec::new());
+        numbers.varlong(&mut bytes, value);
+        numbers.store(&mut bytes);
         bytes
     }
 
@@ -234,13 +238,34 @@ mod tests {
         #[test]
         fn varints_come_back(value: i32, shift in 0u32..32) {
             let value = value >> shift;
-            let mut scratch = Scratch::new();
-            scratch.varint(value);
-            let mut bytes = Vec::new();
-            scratch.append_to(&mut bytes);
+            let (mut numbers, mut bytes) = (Numbers::default(), Vec::new());
+            numbers.varint(&mut bytes, value);
+            numbers.store(&mut bytes);
             prop_assert_eq!(bytes.len(), varint_len(value));
             let mut rest = bytes.as_slice();
             prop_assert_eq!(read_varint(&mut rest), Ok(value));
+            prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn numbers_gather_in_order(values: Vec<(i64, u8, bool)>) {
+            let (mut numbers, mut bytes) = (Numbers::default(), vec![9]);
+            for (value, byte, store) in &values {
+                numbers.varlong(&mut bytes, *value >> (byte % 64));
+                numbers.byte(&mut bytes, *byte);
+                numbers.varint(&mut bytes, *value as i32);
+                if *store {
+                    numbers.store(&mut bytes);
+                }
+            }
+            numbers.store(&mut bytes);
+            let mut rest = &bytes[1..];
+            for (value, byte, _) in values {
+                prop_assert_eq!(read_varlong(&mut rest), Ok(value >> (byte % 64)));
+                prop_assert_eq!(rest[0], byte);
+                rest = &rest[1..];
+                prop_assert_eq!(read_varint(&mut rest), Ok(value as i32));
+            }
             prop_assert!(rest.is_empty());
         }
     }
