@@ -1,6 +1,6 @@
 //! What a cluster is made of, chosen before it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ottla_codec::{ApiKey, VersionRange};
@@ -311,6 +311,7 @@ impl FakeClusterBuilder {
                 sessions: FetchSessions::new(self.options.fetch_session_slots),
                 frozen_metadata: None,
                 reserved,
+                dial_faults: VecDeque::new(),
                 connections_accepted: 0,
             };
             brokers.insert(id, broker);

@@ -70,6 +70,7 @@ mod topic_config;
 mod transport;
 mod violations;
 
+pub use broker::DialFault;
 pub use builder::{FakeClusterBuilder, TopicSpec};
 pub use cluster::{FakeCluster, OpenTransaction, PartitionInfo};
 pub use error::FakeError;

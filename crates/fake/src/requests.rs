@@ -27,8 +27,8 @@ pub struct LoggedRequest {
     pub client_id: Option<String>,
     /// Bytes of the frame, without its length.
     pub frame_len: usize,
-    /// FNV-1a (64 bit) of the frame without its length.
-    pub frame_hash: u64,
+    /// CRC-32C of the frame without its length.
+    pub frame_crc: u32,
     /// The frame without its length, if the cluster was built to keep frames.
     pub frame: Option<Bytes>,
 }
@@ -49,10 +49,10 @@ impl RequestLog {
     }
 
     pub(crate) fn push(&mut self, request: LoggedRequest, frame: Bytes) {
-        let frame_hash = fnv1a(&frame);
+        let frame_crc = crc32c::crc32c(&frame);
         let frame = self.keep_frames.then_some(frame);
         self.requests.push(LoggedRequest {
-            frame_hash,
+            frame_crc,
             frame,
             ..request
         });
@@ -64,23 +64,5 @@ impl RequestLog {
 
     pub(crate) fn clear(&mut self) {
         self.requests.clear();
-    }
-}
-
-fn fnv1a(bytes: &[u8]) -> u64 {
-    // Word-wise folding would be faster, but the definition is what makes two logs comparable.
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_are_fnv1a() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     }
 }

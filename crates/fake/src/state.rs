@@ -4,20 +4,22 @@
 //! finish it. What the APIs do is theirs (`api`), what commands of the test handle do is in `cluster`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_codec::messages::request_header::RequestHeader;
 use ottla_codec::{ApiKey, ErrorCode, Uuid, VersionRange, frame};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::purgatory::Purgatory;
 use crate::api::{self, Outcome};
-use crate::broker::Brokers;
+use crate::broker::{Brokers, DialFault};
 use crate::connection::{Connection, Reply};
 use crate::event_loop::{Command, Event};
 use crate::faults::cuts::RequestCuts;
@@ -74,8 +76,18 @@ pub(crate) struct State {
     connections: BTreeMap<u64, ConnectionEntry>,
     connections_made: u64,
     held: BTreeMap<u64, VecDeque<(RequestContext, Bytes)>>,
+    /// Kept so that nothing ever comes of them.
+    hung: Vec<Hung>,
     events: mpsc::UnboundedSender<Event>,
     shutdown: CancellationToken,
+}
+
+/// A dial that a fault has left hanging.
+#[derive(Debug)]
+#[expect(dead_code, reason = "what hangs is only kept alive")]
+enum Hung {
+    Dial(oneshot::Sender<io::Result<DuplexStream>>),
+    Accepted(TcpStream),
 }
 
 #[derive(Debug)]
@@ -138,6 +150,7 @@ impl State {
             connections: BTreeMap::new(),
             connections_made: 0,
             held: BTreeMap::new(),
+            hung: Vec::new(),
             events,
             shutdown,
         }
@@ -161,10 +174,8 @@ impl State {
                 self.connections.remove(&connection);
                 self.drop_parked(connection);
             }
-            Event::Accepted { broker, stream } => self.open(broker, stream),
-            Event::Connect { host, port, answer } => {
-                let _ = answer.send(self.connect(&host, port));
-            }
+            Event::Accepted { broker, stream } => self.accepted(broker, stream),
+            Event::Connect { host, port, answer } => self.connect(&host, port, answer),
             Event::Admin(command) => command(self),
         }
         self.settle();
@@ -294,7 +305,7 @@ impl State {
     }
 
     /// Listens for a broker on its TCP port, if the cluster does TCP.
-    pub(crate) fn listen(&mut self, broker: i32) -> std::io::Result<()> {
+    pub(crate) fn listen(&mut self, broker: i32) -> io::Result<()> {
         if self.options.transport != Transport::Tcp {
             return Ok(());
         }
@@ -319,22 +330,54 @@ impl State {
         self.shutdown.child_token()
     }
 
-    fn connect(&mut self, host: &str, port: u16) -> std::io::Result<tokio::io::DuplexStream> {
+    fn connect(
+        &mut self,
+        host: &str,
+        port: u16,
+        answer: oneshot::Sender<io::Result<DuplexStream>>,
+    ) {
         let found = self
             .brokers
-            .values()
+            .values_mut()
             .find(|broker| broker.host == host && broker.port == port);
-        let broker = match found {
-            Some(broker) if broker.running => broker.id,
-            Some(_) => return Err(std::io::ErrorKind::ConnectionRefused.into()),
-            None => {
-                let text = format!("the cluster has no broker at {host}:{port}");
-                return Err(std::io::Error::new(std::io::ErrorKind::NotFound, text));
-            }
+        let Some(broker) = found else {
+            let text = format!("the cluster has no broker at {host}:{port}");
+            let _ = answer.send(Err(io::Error::new(io::ErrorKind::NotFound, text)));
+            return;
+        };
+        let id = broker.id;
+        let fault = if broker.running {
+            broker.dial_faults.pop_front()
+        } else {
+            Some(DialFault::Refuse)
         };
         let (client, server) = tokio::io::duplex(self.options.pipe_capacity);
-        self.open(broker, server);
-        Ok(client)
+        match fault {
+            None => self.open(id, server),
+            Some(DialFault::CloseAtOnce) => drop(server),
+            Some(DialFault::Refuse) => {
+                let _ = answer.send(Err(io::ErrorKind::ConnectionRefused.into()));
+                return;
+            }
+            Some(DialFault::Hang) => {
+                self.hung.push(Hung::Dial(answer));
+                return;
+            }
+        }
+        let _ = answer.send(Ok(client));
+    }
+
+    fn accepted(&mut self, id: i32, stream: TcpStream) {
+        let fault = self
+            .brokers
+            .get_mut(&id)
+            .and_then(|broker| broker.dial_faults.pop_front());
+        match fault {
+            None => self.open(id, stream),
+            // The operating system has accepted already, so a refusal can only be a close.
+            Some(DialFault::CloseAtOnce | DialFault::Refuse) => drop(stream),
+            Some(DialFault::Hang) => self.hung.push(Hung::Accepted(stream)),
+        }
     }
 
     fn open<S>(&mut self, broker_id: i32, stream: S)
@@ -409,7 +452,7 @@ impl State {
                 correlation_id,
                 client_id: client_id.clone(),
                 frame_len: frame.len(),
-                frame_hash: 0,
+                frame_crc: 0,
                 frame: None,
             },
             frame,

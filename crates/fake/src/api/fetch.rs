@@ -16,7 +16,7 @@ use super::hints;
 use super::purgatory::Parked;
 use super::sessions::{SessionContext, Wanted};
 use crate::state::{RequestContext, State};
-use crate::topic::{Partition, Topic};
+use crate::topic::Partition;
 
 /// `fetch.max.bytes` of Kafka.
 const BROKER_MAX_BYTES: i32 = 57_671_680;
@@ -90,10 +90,10 @@ pub(super) fn handle(
 pub(crate) fn is_ready(state: &State, context: &RequestContext, fetch: &PendingFetch) -> bool {
     let mut bytes = 0;
     for wanted in &fetch.wanted {
-        let Ok((topic, partition)) = find(state, context, fetch, wanted) else {
+        let Ok(partition) = find(state, context, fetch, wanted) else {
             return true;
         };
-        let Ok(bound) = bound(topic, partition, context.broker, fetch, wanted) else {
+        let Some(bound) = bound(partition, context.broker, fetch, wanted) else {
             return true;
         };
         if preferred_replica(state, partition, context.broker, fetch, wanted).is_some()
@@ -176,7 +176,7 @@ fn read(
     left: usize,
     at_least_one: bool,
 ) -> PartitionData {
-    let (topic, partition) = match find(state, context, fetch, wanted) {
+    let partition = match find(state, context, fetch, wanted) {
         Ok(found) => found,
         Err(error) => return failed(state, context, wanted, error),
     };
@@ -199,11 +199,11 @@ fn read(
             ..answer
         };
     }
-    let bound = match bound(topic, partition, context.broker, fetch, wanted) {
-        Ok(bound) => bound,
-        Err(error) => return failed(state, context, wanted, error),
-    };
+    // A truncated client is told so even if its offset lies beyond the log's end, but not below its start.
+    let out_of_range = || failed(state, context, wanted, ErrorCode::OffsetOutOfRange);
     match diverging(partition, wanted) {
+        None => return out_of_range(),
+        Some(_) if wanted.fetch_offset < log.log_start => return out_of_range(),
         Some(diverging) if diverging.end_offset >= 0 => {
             return PartitionData {
                 diverging_epoch: diverging,
@@ -211,8 +211,10 @@ fn read(
             };
         }
         Some(_) => {}
-        None => return failed(state, context, wanted, ErrorCode::OffsetOutOfRange),
     }
+    let Some(bound) = bound(partition, context.broker, fetch, wanted) else {
+        return out_of_range();
+    };
     let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(left);
     let records = log.read(wanted.fetch_offset, max_bytes, at_least_one, bound);
     let aborted = fetch.read_committed.then(|| {
@@ -237,7 +239,7 @@ fn find<'s>(
     context: &RequestContext,
     fetch: &PendingFetch,
     wanted: &Wanted,
-) -> Result<(&'s Topic, &'s Partition), ErrorCode> {
+) -> Result<&'s Partition, ErrorCode> {
     if fetch.by_topic_id && !state.topic_names.contains_key(&wanted.topic_id) {
         return Err(ErrorCode::UnknownTopicId);
     }
@@ -250,28 +252,22 @@ fn find<'s>(
         wanted.current_leader_epoch,
         fetch.leader_only,
     )?;
-    Ok((topic, partition))
+    Ok(partition)
 }
 
-/// The offset below which the client may read, after checking that its own lies within the log.
-fn bound(
-    _topic: &Topic,
-    partition: &Partition,
-    broker: i32,
-    fetch: &PendingFetch,
-    wanted: &Wanted,
-) -> Result<i64, ErrorCode> {
+/// The offset below which the client may read; `None` if its own lies outside the log.
+fn bound(partition: &Partition, broker: i32, fetch: &PendingFetch, wanted: &Wanted) -> Option<i64> {
     let log = &partition.log;
     let end = partition.log_end_on(broker);
-    if wanted.fetch_offset < log.log_start || wanted.fetch_offset > end {
-        return Err(ErrorCode::OffsetOutOfRange);
+    if !(log.log_start..=end).contains(&wanted.fetch_offset) {
+        return None;
     }
     let readable = if fetch.read_committed {
         log.last_stable_offset()
     } else {
         log.high_watermark()
     };
-    Ok(readable.min(end))
+    Some(readable.min(end))
 }
 
 /// Where the client's log and this one part ways (KIP-320): an end offset of -1 when they do not, `None` when the

@@ -1,15 +1,18 @@
 //! Brokers and leaders, taken up, down and about.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, DialFault};
 use crate::cluster::FakeCluster;
 use crate::error::FakeError;
 use crate::metadata_view::MetadataView;
 use crate::state::State;
 use crate::topic::Partition;
-use crate::transport::{self, Transport};
+
+/// How often a restarting broker tries to get its port back, a millisecond apart.
+const PORT_ATTEMPTS: u32 = 5_000;
 
 impl State {
     pub(crate) fn find_broker(&mut self, broker: i32) -> Result<&mut Broker, FakeError> {
@@ -20,7 +23,6 @@ impl State {
 
     /// Takes a broker down: its connections are cut, what it had not answered is not answered, its sessions are gone.
     fn take_down(&mut self, id: i32) -> Result<(), FakeError> {
-        let tcp = self.options.transport == Transport::Tcp;
         let broker = self.find_broker(id)?;
         if !broker.running {
             return Ok(());
@@ -29,10 +31,6 @@ impl State {
         broker.alive.cancel();
         broker.sessions.evict(None);
         broker.frozen_metadata = None;
-        if tcp {
-            // Its listener lets go of the port once its task has seen the token; the port is held again at restart.
-            broker.reserved = transport::reserve(broker.port).ok();
-        }
         self.cut_connections(id);
         self.each_partition(|partition, alive| {
             if !partition.replicas.contains(&id) {
@@ -161,10 +159,9 @@ impl FakeCluster {
                     partition.elect(Some(next));
                 }
             });
-            Ok(())
+            state.take_down(broker)
         };
-        self.handle.try_admin(stop).await?;
-        self.kill_broker(broker).await
+        self.handle.try_admin(stop).await
     }
 
     /// Kills a broker: its connections break, whatever it was doing; its partitions get other leaders.
@@ -187,11 +184,24 @@ impl FakeCluster {
     /// When there is no such broker, or its port is taken.
     ///
     /// # Cancel safety
-    /// It happens even if the future is dropped.
+    /// When the future is dropped the broker may have started or not.
     pub async fn start_broker(&self, broker: i32) -> Result<(), FakeError> {
-        self.handle
-            .try_admin(move |state| state.bring_up(broker))
-            .await
+        let mut attempts = 0..PORT_ATTEMPTS;
+        loop {
+            let started = self
+                .handle
+                .try_admin(move |state| state.bring_up(broker))
+                .await;
+            match started {
+                // The old listener's task may not have let go of the port yet.
+                Err(FakeError::Listen { source, .. })
+                    if source.kind() == io::ErrorKind::AddrInUse && attempts.next().is_some() =>
+                {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Breaks all connections of a broker; it goes on and takes new ones. What was parked on them is forgotten.
@@ -208,6 +218,29 @@ impl FakeCluster {
             Ok(())
         };
         self.handle.try_admin(cut).await
+    }
+
+    /// Decides what becomes of the next `times` attempts to connect to a broker.
+    ///
+    /// # Errors
+    /// When there is no such broker.
+    ///
+    /// # Cancel safety
+    /// It happens even if the future is dropped.
+    pub async fn fail_dials(
+        &self,
+        broker: i32,
+        fault: DialFault,
+        times: usize,
+    ) -> Result<(), FakeError> {
+        let fail = move |state: &mut State| {
+            state
+                .find_broker(broker)?
+                .dial_faults
+                .extend(std::iter::repeat_n(fault, times));
+            Ok(())
+        };
+        self.handle.try_admin(fail).await
     }
 
     /// How many connections a broker has.
@@ -309,12 +342,24 @@ impl FakeCluster {
             if !state.find_broker(to)?.running {
                 return Err(FakeError::BrokerDown { broker: to });
             }
+            let running: Vec<i32> = state
+                .brokers
+                .values()
+                .filter(|b| b.running)
+                .map(|b| b.id)
+                .collect();
             state.change(&topic, partition, |partition| {
                 if !partition.replicas.contains(&to) {
                     partition.replicas.push(to);
                 }
                 partition.follower_ends.insert(to, log_end);
-                partition.isr = vec![to];
+                // The others follow the new leader and truncate as it did.
+                partition.isr = partition
+                    .replicas
+                    .iter()
+                    .copied()
+                    .filter(|id| running.contains(id))
+                    .collect();
                 partition.leader = None;
                 partition.elect(Some(to));
             })
