@@ -23,17 +23,38 @@ async fn java_reads_every_part_of_a_record(#[case] compression: Compression) {
     let topic = real::topic(&client, "to-java", 1, &[("retention.ms", "-1")]).await;
     let producer = client.producer().compression(compression).build().unwrap();
 
-    let headers = [Header::new("a", "1"), Header::new("a", "2"), Header::null("none")];
+    let headers = [
+        Header::new("a", "1"),
+        Header::new("a", "2"),
+        Header::null("none"),
+    ];
     let mut expected = Vec::new();
     let send = async |record: Record<'_>| {
-        producer.send(record.timestamp(1_700_000_000_000)).await.unwrap().await.unwrap()
+        producer
+            .send(record.timestamp(1_700_000_000_000))
+            .await
+            .unwrap()
+            .await
+            .unwrap()
     };
     send(Record::to(&topic).key("k").value("v").headers(&headers)).await;
     expected.push(printed(1_700_000_000_000, 0, "a:1,a:2,none:null", "k", "v"));
     send(Record::to(&topic).key("tombstone")).await;
-    expected.push(printed(1_700_000_000_000, 1, "NO_HEADERS", "tombstone", "null"));
+    expected.push(printed(
+        1_700_000_000_000,
+        1,
+        "NO_HEADERS",
+        "tombstone",
+        "null",
+    ));
     send(Record::to(&topic).value("ünïcode")).await;
-    expected.push(printed(1_700_000_000_000, 2, "NO_HEADERS", "null", "ünïcode"));
+    expected.push(printed(
+        1_700_000_000_000,
+        2,
+        "NO_HEADERS",
+        "null",
+        "ünïcode",
+    ));
     send(Record::to(&topic).key("").value("")).await;
     expected.push(printed(1_700_000_000_000, 3, "NO_HEADERS", "", ""));
 
@@ -42,7 +63,10 @@ async fn java_reads_every_part_of_a_record(#[case] compression: Compression) {
     for n in 4..1_004 {
         let key = n.to_string();
         let timestamp = 1_700_000_000_000 + n as i64;
-        let record = Record::to(&topic).key(&key).value(&long).timestamp(timestamp);
+        let record = Record::to(&topic)
+            .key(&key)
+            .value(&long)
+            .timestamp(timestamp);
         deliveries.push(producer.send(record).await.unwrap());
         expected.push(printed(timestamp, n, "NO_HEADERS", &key, &long));
     }

@@ -19,3 +19,8 @@ pub(crate) async fn eventually(what: &str, mut asks: impl AsyncFnMut() -> bool) 
         tick.tick().await;
     }
 }
+
+/// Whether the long runs were asked for (`cargo xtask ci --full`).
+pub(crate) fn long_runs() -> bool {
+    std::env::var_os("OTTLA_TEST_LONG").is_some()
+}

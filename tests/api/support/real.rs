@@ -116,6 +116,10 @@ pub(crate) async fn console_consume(topic: &str, count: usize, more: &[&str]) ->
         .expect("no panic")
         .expect("Java runs");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     text.lines().map(str::to_owned).collect()
 }
