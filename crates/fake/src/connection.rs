@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use ottla_codec::ApiKey;
 use ottla_codec::wire::Segments;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -20,6 +20,8 @@ use crate::faults::cuts::RequestCuts;
 
 /// `socket.request.max.bytes` of Kafka.
 const MAX_REQUEST_BYTES: usize = 104_857_600;
+/// Bytes of a frame's length.
+const LENGTH: usize = 4;
 /// API key and version: what is read of a frame before anything is decided about it.
 const FRAME_HEAD: usize = 4;
 
@@ -45,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) replies: mpsc::UnboundedReceiver<Reply>,
     pub(crate) cuts: Arc<RequestCuts>,
     pub(crate) alive: CancellationToken,
+    /// Bytes of the next frame's length that have been read already.
+    pub(crate) ahead: BytesMut,
 }
 
 impl Connection {
@@ -83,7 +87,7 @@ impl Connection {
             {
                 break;
             }
-            match self.replies.recv().await {
+            match self.reply(stream).await? {
                 Some(Reply::Send {
                     mut frame,
                     mute_for,
@@ -110,13 +114,36 @@ impl Connection {
         Ok(())
     }
 
+    /// What the loop says to the last request; `None` once the client has gone.
+    ///
+    /// The next frame's length is read meanwhile, and no more: enough to see a client go that has nothing to say.
+    async fn reply<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<Option<Reply>> {
+        loop {
+            let missing = LENGTH - self.ahead.len();
+            tokio::select! {
+                biased;
+                reply = self.replies.recv() => return Ok(reply),
+                read = read_some(stream, &mut self.ahead, missing), if missing > 0 => {
+                    if read? == 0 {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
     /// The next whole frame; `None` at the end of the stream or when a rule cuts the connection inside it.
-    async fn read_frame<S: AsyncRead + Unpin>(&self, stream: &mut S) -> io::Result<Option<Bytes>> {
-        let length = match stream.read_i32().await {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
-        };
+    async fn read_frame<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+    ) -> io::Result<Option<Bytes>> {
+        while self.ahead.len() < LENGTH {
+            let missing = LENGTH - self.ahead.len();
+            if read_some(stream, &mut self.ahead, missing).await? == 0 {
+                return Ok(None);
+            }
+        }
+        let length = self.ahead.get_i32();
         let length = usize::try_from(length)
             .ok()
             .filter(|length| (FRAME_HEAD..=MAX_REQUEST_BYTES).contains(length))
@@ -156,9 +183,18 @@ async fn read_up_to<S: AsyncRead + Unpin>(
 ) -> io::Result<()> {
     while frame.len() < length {
         let missing = length - frame.len();
-        if stream.take(missing as u64).read_buf(frame).await? == 0 {
+        if read_some(stream, frame, missing).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
     Ok(())
+}
+
+/// Reads at most `most` bytes; 0 at the end of the stream. Nothing is lost when it is dropped.
+async fn read_some<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    to: &mut BytesMut,
+    most: usize,
+) -> io::Result<usize> {
+    stream.take(most as u64).read_buf(to).await
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ottla_codec::messages::request_header::RequestHeader;
 use ottla_codec::{ApiKey, ErrorCode, Uuid, VersionRange, frame};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
@@ -409,6 +409,7 @@ impl State {
             replies,
             cuts: Arc::clone(&self.cuts),
             alive,
+            ahead: BytesMut::new(),
         };
         tokio::spawn(connection.serve(stream));
     }

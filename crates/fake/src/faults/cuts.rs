@@ -1,10 +1,10 @@
 //! Rules that cut a connection inside a request, asked by the connections themselves while they read.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use ottla_codec::ApiKey;
+use tokio::sync::watch;
 
 use super::filter::Filter;
 
@@ -30,7 +30,7 @@ pub(crate) struct RequestCut {
     pub(crate) id: u64,
     pub(crate) filter: Filter,
     pub(crate) at: CutAt,
-    pub(crate) hits: Arc<AtomicU64>,
+    pub(crate) hits: watch::Sender<u64>,
 }
 
 /// The armed rules of a cluster. The lock is held for a look-up, never across an await.
@@ -65,8 +65,10 @@ impl RequestCuts {
             .iter_mut()
             .position(|rule| rule.filter.takes_head(api, version, broker))?;
         let rule = rules.get_mut(at)?;
-        rule.hits.fetch_add(1, Ordering::Relaxed);
-        Some(rule.at.pick(frame_len, &mut rule.filter.rng))
+        rule.hits.send_modify(|hits| *hits += 1);
+        let at_byte = rule.at.pick(frame_len, &mut rule.filter.rng);
+        rules.retain(|rule| !rule.filter.is_spent());
+        Some(at_byte)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<RequestCut>> {

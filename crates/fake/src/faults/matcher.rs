@@ -3,13 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_codec::{ErrorCode, Request, decode_message};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::cuts::{CutAt, RequestCut};
 use super::filter::Filter;
@@ -36,14 +35,23 @@ pub struct RuleBuilder<R> {
 pub struct Interception {
     handle: Handle,
     id: u64,
-    hits: Arc<AtomicU64>,
+    hits: watch::Sender<u64>,
 }
 
 impl Interception {
     /// How many requests the rule has acted on.
     #[must_use]
     pub fn hits(&self) -> u64 {
-        self.hits.load(Ordering::Relaxed)
+        *self.hits.borrow()
+    }
+
+    /// Waits until the rule has acted on so many requests. For a rule with a delay that is when the delay begins.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn wait_for_hits(&self, hits: u64) {
+        // The sender lives as long as this, so there is no other way for the wait to end.
+        let _ = self.hits.subscribe().wait_for(|count| *count >= hits).await;
     }
 
     /// Takes the rule out of force.
@@ -128,6 +136,11 @@ impl<R> RuleBuilder<R> {
         self
     }
 
+    /// Changes nothing, but counts: for a test that waits until a request has come.
+    pub fn observe(self) -> Interception {
+        self.arm(Action::Proceed)
+    }
+
     /// The request is answered late. It is applied late too, whether or not its client still waits.
     pub fn delay(self, delay: Duration) -> Interception {
         self.after(delay).arm(Action::Proceed)
@@ -209,11 +222,11 @@ impl<R> RuleBuilder<R> {
             ..
         } = self;
         let id = handle.next_id();
-        let hits = Arc::new(AtomicU64::new(0));
+        let hits = watch::Sender::new(0);
         let interception = Interception {
             handle: handle.clone(),
             id,
-            hits: Arc::clone(&hits),
+            hits: hits.clone(),
         };
         handle.send(move |state| {
             filter.rng = state.rng.fork();
@@ -233,11 +246,11 @@ impl<R> RuleBuilder<R> {
             handle, mut filter, ..
         } = self;
         let id = handle.next_id();
-        let hits = Arc::new(AtomicU64::new(0));
+        let hits = watch::Sender::new(0);
         let interception = Interception {
             handle: handle.clone(),
             id,
-            hits: Arc::clone(&hits),
+            hits: hits.clone(),
         };
         handle.send(move |state| {
             filter.rng = state.rng.fork();

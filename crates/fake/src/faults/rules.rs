@@ -2,14 +2,13 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_codec::wire::Segments;
 use ottla_codec::{ApiKey, EncodeError, Response, frame};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::cuts::CutAt;
 use super::filter::Filter;
@@ -86,7 +85,7 @@ pub(crate) struct Rule {
     pub(crate) filter: Filter,
     pub(crate) delay: Option<(Duration, Duration)>,
     pub(crate) action: Action,
-    pub(crate) hits: Arc<AtomicU64>,
+    pub(crate) hits: watch::Sender<u64>,
 }
 
 /// What a matching rule asks for.
@@ -125,7 +124,7 @@ impl Rules {
             .iter_mut()
             .position(|rule| rule.filter.takes(head, client_id, body))?;
         let rule = self.rules.get_mut(at)?;
-        rule.hits.fetch_add(1, Ordering::Relaxed);
+        rule.hits.send_modify(|hits| *hits += 1);
         let delay = rule.delay.map_or(Duration::ZERO, |(min, max)| {
             let spread = u64::try_from(max.saturating_sub(min).as_micros()).unwrap_or(u64::MAX);
             min + Duration::from_micros(rule.filter.rng.u64(0..=spread))

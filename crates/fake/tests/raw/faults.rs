@@ -347,3 +347,32 @@ async fn requests_of_one_connection_are_served_in_turn() {
     );
     assert_eq!(cluster.connections(1).await.unwrap(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_is_noticed_while_its_request_waits() {
+    let (cluster, mut client) = cluster().await;
+    let seen = cluster.on_any().observe();
+    let poll = ottla_codec::messages::fetch::FetchRequest {
+        max_wait_ms: 300_000,
+        min_bytes: 1,
+        ..crate::client::fetch("t", 0, 0)
+    };
+    client.send(&poll, 12).await;
+    seen.wait_for_hits(1).await;
+    assert_eq!(
+        (
+            cluster.waiting_fetches(1).await.unwrap(),
+            cluster.connections(1).await.unwrap()
+        ),
+        (1, 1)
+    );
+    drop(client);
+    let start = Instant::now();
+    while cluster.connections(1).await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        (cluster.waiting_fetches(1).await.unwrap(), start.elapsed()),
+        (0, Duration::ZERO)
+    );
+}
