@@ -1,0 +1,366 @@
+//! Committing offsets, and reading committed ones.
+//!
+//! Topics go by name: the versions that take topic ids are left alone, because an id that the
+//! coordinator does not know yet would refuse a commit that its name carries.
+
+use std::collections::BTreeMap;
+
+use ottla_codec::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    OffsetCommitResponse,
+};
+use ottla_codec::messages::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+};
+use ottla_codec::{ErrorCode, Message, VersionRange};
+
+use crate::Refusal;
+
+/// The last version of OffsetCommit and OffsetFetch that names topics.
+const LAST_BY_NAME: i16 = 9;
+/// From this version on, OffsetFetch takes several groups (KIP-709).
+const SEVERAL_GROUPS: i16 = 8;
+/// From this version on, OffsetFetch can wait for the commits of open transactions (KIP-447).
+const REQUIRE_STABLE: i16 = 7;
+
+/// The versions of OffsetCommit that [`commit`] is for.
+pub const COMMIT_VERSIONS: VersionRange = VersionRange {
+    min: OffsetCommitRequest::VERSIONS.min,
+    max: LAST_BY_NAME,
+};
+
+/// The versions of OffsetFetch that [`fetch`] is for.
+pub const FETCH_VERSIONS: VersionRange = VersionRange {
+    min: OffsetFetchRequest::VERSIONS.min,
+    max: LAST_BY_NAME,
+};
+
+/// An offset with what is kept beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The offset of the next record to be read.
+    pub offset: i64,
+    /// The leader epoch of the last record read, where known (KIP-320).
+    pub leader_epoch: Option<i32>,
+    /// Whatever the committer keeps with it.
+    pub metadata: String,
+}
+
+/// Offsets by topic and partition.
+pub type Offsets = BTreeMap<(String, i32), Committed>;
+
+/// The request that commits offsets as one who is no member of the group, which a coordinator accepts
+/// while the group has none.
+pub fn commit(group: &str, offsets: &Offsets) -> OffsetCommitRequest {
+    let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
+    for ((topic, partition_index), committed) in offsets {
+        let partition = OffsetCommitRequestPartition {
+            partition_index: *partition_index,
+            committed_offset: committed.offset,
+            committed_leader_epoch: committed.leader_epoch.unwrap_or(-1),
+            committed_metadata: Some(committed.metadata.clone()),
+            ..Default::default()
+        };
+        match topics.last_mut() {
+            Some(last) if last.name == *topic => last.partitions.push(partition),
+            _ => topics.push(OffsetCommitRequestTopic {
+                name: topic.clone(),
+                partitions: vec![partition],
+                ..Default::default()
+            }),
+        }
+    }
+    OffsetCommitRequest {
+        group_id: group.to_owned(),
+        topics,
+        ..Default::default()
+    }
+}
+
+/// Whether all of `offsets` were committed.
+///
+/// # Errors
+///
+/// The first refusal. A partition that the answer leaves out counts as `UNKNOWN_SERVER_ERROR`: what was
+/// not confirmed is not committed.
+pub fn committed(response: &OffsetCommitResponse, offsets: &Offsets) -> Result<(), Refusal> {
+    let mut unconfirmed: BTreeMap<(&str, i32), ()> = offsets
+        .keys()
+        .map(|(topic, partition)| ((topic.as_str(), *partition), ()))
+        .collect();
+    for topic in &response.topics {
+        for partition in &topic.partitions {
+            let name = (topic.name.as_str(), partition.partition_index);
+            Refusal::check(partition.error_code, Some(name))?;
+            unconfirmed.remove(&name);
+        }
+    }
+    match unconfirmed.into_keys().next() {
+        Some(name) => Refusal::check(ErrorCode::UnknownServerError.code(), Some(name)),
+        None => Ok(()),
+    }
+}
+
+/// The request that reads what a group has committed for these partitions, once it is stable.
+pub fn fetch<'a>(
+    group: &str,
+    partitions: impl IntoIterator<Item = (&'a str, i32)>,
+    version: i16,
+) -> OffsetFetchRequest {
+    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    for (topic, partition) in partitions {
+        topics.entry(topic).or_default().push(partition);
+    }
+    let mut request = OffsetFetchRequest {
+        require_stable: version >= REQUIRE_STABLE,
+        ..Default::default()
+    };
+    if version < SEVERAL_GROUPS {
+        let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopic {
+            name: name.to_owned(),
+            partition_indexes,
+            ..Default::default()
+        };
+        request.group_id = group.to_owned();
+        request.topics = Some(topics.into_iter().map(topic).collect());
+    } else {
+        let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopics {
+            name: name.to_owned(),
+            partition_indexes,
+            ..Default::default()
+        };
+        request.groups = vec![OffsetFetchRequestGroup {
+            group_id: group.to_owned(),
+            topics: Some(topics.into_iter().map(topic).collect()),
+            ..Default::default()
+        }];
+    }
+    request
+}
+
+/// What a group has committed; partitions without an offset are left out.
+///
+/// # Errors
+///
+/// The first refusal.
+pub fn fetched(
+    response: &OffsetFetchResponse,
+    group: &str,
+    version: i16,
+) -> Result<Offsets, Refusal> {
+    let mut offsets = Offsets::new();
+    let mut take = |topic: &str, partition, code, offset, epoch, metadata: &Option<String>| {
+        Refusal::check(code, Some((topic, partition)))?;
+        if offset >= 0 {
+            let committed = Committed {
+                offset,
+                leader_epoch: (epoch >= 0).then_some(epoch),
+                metadata: metadata.clone().unwrap_or_default(),
+            };
+            offsets.insert((topic.to_owned(), partition), committed);
+        }
+        Ok::<(), Refusal>(())
+    };
+    if version < SEVERAL_GROUPS {
+        Refusal::check(response.error_code, None)?;
+        for topic in &response.topics {
+            for p in &topic.partitions {
+                let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
+                take(
+                    &topic.name,
+                    p.partition_index,
+                    p.error_code,
+                    offset,
+                    epoch,
+                    &p.metadata,
+                )?;
+            }
+        }
+    } else {
+        for answer in response
+            .groups
+            .iter()
+            .filter(|answer| answer.group_id == group)
+        {
+            Refusal::check(answer.error_code, None)?;
+            for topic in &answer.topics {
+                for p in &topic.partitions {
+                    let (offset, epoch) = (p.committed_offset, p.committed_leader_epoch);
+                    take(
+                        &topic.name,
+                        p.partition_index,
+                        p.error_code,
+                        offset,
+                        epoch,
+                        &p.metadata,
+                    )?;
+                }
+            }
+        }
+    }
+    Ok(offsets)
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_codec::messages::offset_commit::{
+        OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+    };
+    use ottla_codec::messages::offset_fetch::{
+        OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+        OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+    };
+
+    use super::*;
+
+    fn offsets() -> Offsets {
+        let committed = |offset, leader_epoch| Committed {
+            offset,
+            leader_epoch,
+            metadata: format!("at {offset}"),
+        };
+        Offsets::from([
+            (("a".into(), 0), committed(1, Some(4))),
+            (("a".into(), 1), committed(2, None)),
+            (("b".into(), 0), committed(3, None)),
+        ])
+    }
+
+    fn confirmation(of: &[(&str, i32, ErrorCode)]) -> OffsetCommitResponse {
+        OffsetCommitResponse {
+            topics: of
+                .iter()
+                .map(|&(name, partition_index, code)| OffsetCommitResponseTopic {
+                    name: name.into(),
+                    partitions: vec![OffsetCommitResponsePartition {
+                        partition_index,
+                        error_code: code.code(),
+                        ..Default::default()
+                    }],
+                    ..Default::default()
+                })
+                .collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_commit_names_each_topic_once() {
+        let request = commit("g", &offsets());
+        assert_eq!(request.group_id, "g");
+        let shape: Vec<_> = request
+            .topics
+            .iter()
+            .map(|t| (t.name.as_str(), t.partitions.len()))
+            .collect();
+        assert_eq!(shape, [("a", 2), ("b", 1)]);
+        assert_eq!(request.topics[0].partitions[0].committed_leader_epoch, 4);
+        assert_eq!(request.topics[0].partitions[1].committed_leader_epoch, -1);
+    }
+
+    #[test]
+    fn only_what_is_confirmed_is_committed() {
+        let none = ErrorCode::None;
+        let all = [("a", 0, none), ("a", 1, none), ("b", 0, none)];
+        assert_eq!(committed(&confirmation(&all), &offsets()), Ok(()));
+
+        let code = ErrorCode::UnknownServerError;
+        let partition = Some(("b".to_owned(), 0));
+        let missing = Refusal { code, partition };
+        assert_eq!(
+            committed(&confirmation(&all[..2]), &offsets()),
+            Err(missing)
+        );
+
+        let code = ErrorCode::OffsetMetadataTooLarge;
+        let refused = [("a", 0, none), ("a", 1, code), ("b", 0, none)];
+        let refusal = Refusal {
+            code,
+            partition: Some(("a".to_owned(), 1)),
+        };
+        assert_eq!(committed(&confirmation(&refused), &offsets()), Err(refusal));
+    }
+
+    #[test]
+    fn both_forms_of_a_fetch_ask_for_the_same() {
+        let asked = [("b", 0), ("a", 0), ("a", 1)];
+        let old = fetch("g", asked, 6);
+        assert!(!old.require_stable);
+        let topics = old.topics.unwrap();
+        assert_eq!(
+            (topics[0].name.as_str(), &*topics[0].partition_indexes),
+            ("a", &[0, 1][..])
+        );
+        let new = fetch("g", asked, 8);
+        assert!(new.require_stable);
+        assert_eq!(new.groups[0].group_id, "g");
+        assert_eq!(new.groups[0].topics.as_ref().unwrap()[1].name, "b");
+    }
+
+    #[test]
+    fn both_forms_of_an_answer_are_read() {
+        let old = OffsetFetchResponse {
+            topics: vec![OffsetFetchResponseTopic {
+                name: "a".into(),
+                partitions: vec![
+                    OffsetFetchResponsePartition {
+                        committed_offset: 5,
+                        committed_leader_epoch: 2,
+                        metadata: Some("m".into()),
+                        ..Default::default()
+                    },
+                    OffsetFetchResponsePartition {
+                        partition_index: 1,
+                        committed_offset: -1,
+                        ..Default::default()
+                    },
+                ],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let new = OffsetFetchResponse {
+            groups: vec![OffsetFetchResponseGroup {
+                group_id: "g".into(),
+                topics: vec![OffsetFetchResponseTopics {
+                    name: "a".into(),
+                    partitions: vec![OffsetFetchResponsePartitions {
+                        committed_offset: 5,
+                        committed_leader_epoch: 2,
+                        metadata: Some("m".into()),
+                        ..Default::default()
+                    }],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let committed = Committed {
+            offset: 5,
+            leader_epoch: Some(2),
+            metadata: "m".into(),
+        };
+        let expected = Offsets::from([(("a".to_owned(), 0), committed)]);
+        assert_eq!(fetched(&old, "g", 7), Ok(expected.clone()));
+        assert_eq!(fetched(&new, "g", 8), Ok(expected));
+        assert_eq!(fetched(&new, "another", 8), Ok(Offsets::new()));
+    }
+
+    #[test]
+    fn an_unstable_offset_is_a_refusal() {
+        let code = ErrorCode::UnstableOffsetCommit;
+        let response = OffsetFetchResponse {
+            error_code: code.code(),
+            ..Default::default()
+        };
+        assert_eq!(
+            fetched(&response, "g", 7),
+            Err(Refusal {
+                code,
+                partition: None
+            })
+        );
+    }
+}
