@@ -142,7 +142,7 @@ impl World {
             acked: BTreeSet::new(),
             failed: BTreeSet::new(),
             unwritten: BTreeSet::new(),
-            forgetful: seed % 4 == 0,
+            forgetful: seed.is_multiple_of(4),
             calm: false,
         }
     }
