@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ottla_codec::ErrorCode;
-use ottla_codec::records::SealedBatch;
+use ottla_codec::records::{BATCH_HEADER_LEN, SealedBatch};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Payload, SplitJob};
@@ -228,8 +228,9 @@ impl Accumulator {
             return;
         };
         if let Payload::Sealed(sealed) = &batch.payload {
-            // Below the batch size, or below half of what was too much.
-            let target = (sealed.size_bytes() / 2).min(self.limits.batch_size);
+            // Half of what was too much, or a batch as it was meant to be.
+            let half = BATCH_HEADER_LEN + sealed.body().len().div_ceil(2);
+            let target = half.min(self.limits.batch_size);
             self.splits.push(SplitJob {
                 partition,
                 serial,
