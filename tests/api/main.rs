@@ -1,4 +1,5 @@
 //! Tests against the public API, in one binary: on the fake cluster and, under `real`, on a real Kafka.
 
+mod producer;
 mod real;
 mod support;

@@ -60,6 +60,10 @@ impl Accumulator {
             let Some(partition) = self.next_ready(route.node) else {
                 break;
             };
+            // It may be in the queue twice, if its leader went away and came back.
+            if self.partitions[partition].in_haul {
+                continue;
+            }
             let Some(position) = self.next_batch(partition, route, now) else {
                 continue;
             };
@@ -74,8 +78,12 @@ impl Accumulator {
             room = room.saturating_sub(size);
             if let Some(parcel) = self.dispatch(partition, position, route) {
                 haul.parcels.push(parcel);
-                self.mark_ready(partition);
+                self.partitions[partition].in_haul = true;
             }
+        }
+        for parcel in &haul.parcels {
+            self.partitions[parcel.partition].in_haul = false;
+            self.mark_ready(parcel.partition);
         }
         haul.wake_at = self.peek(route.node, now);
         haul

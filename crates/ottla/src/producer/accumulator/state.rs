@@ -183,6 +183,7 @@ impl Accumulator {
                     open: None,
                     window: Window::new(self.limits.max_in_flight, self.limits.idempotent),
                     queued: false,
+                    in_haul: false,
                     last_size: 0,
                     last_error: None,
                 });

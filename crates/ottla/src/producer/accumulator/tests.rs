@@ -97,7 +97,7 @@ impl Rig {
         }
     }
 
-    /// What goes to a broker now: seals as a sender does.
+    /// What goes to a broker now, in one request or more: seals as a sender does.
     fn collect(&mut self, node: i32) -> Vec<Parcel> {
         let route = Route {
             node,
@@ -106,10 +106,10 @@ impl Rig {
         let mut parcels = Vec::new();
         loop {
             let haul = self.accumulator.collect(route, self.now);
-            parcels.extend(haul.parcels);
-            if haul.jobs.is_empty() {
+            if haul.jobs.is_empty() && haul.parcels.is_empty() {
                 return parcels;
             }
+            parcels.extend(haul.parcels);
             for job in haul.jobs {
                 let sealed = self.sealer.seal(job.builder);
                 self.accumulator.sealed(job.partition, job.serial, sealed);
@@ -251,6 +251,39 @@ fn a_leader_move_takes_the_batches_along() {
     rig.accumulator.update_cluster(&cluster(&[2], 1));
     assert!(rig.collect(1).is_empty());
     assert_eq!(rig.collect(2).len(), 1);
+}
+
+#[test]
+fn a_request_never_has_two_batches_of_a_partition() {
+    let mut rig = Rig::new(limits(), &[1]);
+    drop(rig.send(0, 10));
+    rig.accumulator.flush();
+    let warm = rig.collect(1);
+    rig.reply(&warm[0], Answer::Written, 0);
+    for _ in 0..3 {
+        drop(rig.send(0, 900));
+    }
+    rig.accumulator.flush();
+    let first_attempts = rig.collect(1);
+    assert_eq!(first_attempts.len(), 3);
+    for parcel in &first_attempts {
+        rig.reply(parcel, Answer::Retry { certain: true }, -1);
+    }
+    rig.now += Duration::from_secs(2);
+    let again = rig.collect(1);
+    assert_eq!(again.len(), 1);
+    rig.reply(&again[0], Answer::Written, 1);
+    // Now two sealed batches may go, and the partition is in the queue more than once.
+    rig.accumulator.update_cluster(&cluster(&[2], 1));
+    rig.accumulator.update_cluster(&cluster(&[1], 2));
+    let route = Route {
+        node: 1,
+        connection: 1,
+    };
+    for parcels in [1, 1, 0] {
+        let haul = rig.accumulator.collect(route, rig.now);
+        assert_eq!(haul.parcels.len(), parcels);
+    }
 }
 
 #[test]

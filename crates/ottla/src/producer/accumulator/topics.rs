@@ -35,6 +35,8 @@ pub(crate) struct Partition {
     pub(crate) window: Window<Batch>,
     /// Whether it is in the ready queue of its leader.
     pub(crate) queued: bool,
+    /// Whether the request that is being put together has a batch of it already.
+    pub(crate) in_haul: bool,
     /// The size of the batch before, as a guess for the next one.
     pub(crate) last_size: usize,
     /// What the latest failed attempt failed with.
