@@ -37,6 +37,17 @@
 //! partition stands for all replicas, so replication is instant unless a test holds it back. Nothing is written to
 //! disk. There is no security, no quota, and there are no group members and no transaction coordinator yet.
 //!
+//! # Where it differs
+//! Codes and offsets were compared with a 4.3.0 broker's, request by request. What is left:
+//! - a Produce without any record bytes is refused with INVALID_RECORD; 4.3.0 never answers it;
+//! - the largest timestamp is looked for among the records that are left; a broker may still name one below the log
+//!   start until it deletes the segment;
+//! - [`compact`](FakeCluster::compact) and [`apply_retention`](FakeCluster::apply_retention) act when they are called,
+//!   on single batches; a broker acts in its own time, on whole segments, and spares the active one;
+//! - when fetch sessions run out, the one used longest ago goes if it is smaller than the new one, however young it is;
+//! - features of what is not served here (share groups, streams groups) are not among those of ApiVersions;
+//! - texts of error messages are not Kafka's.
+//!
 //! # Replay
 //! With [`start_in_memory`](FakeClusterBuilder::start_in_memory), a current-thread runtime, a paused clock, a set
 //! [`wall_clock_start_ms`](FakeClusterBuilder::wall_clock_start_ms) and the same

@@ -5,43 +5,68 @@
 
 use std::collections::BTreeMap;
 
-/// Settings of Kafka 4.3 that the cluster acts on, with their defaults.
-const DEFAULTS: [(&str, &str); 9] = [
-    ("cleanup.policy", "delete"),
-    ("delete.retention.ms", "86400000"),
-    ("max.message.bytes", "1048588"),
-    ("message.timestamp.after.max.ms", "3600000"),
-    ("message.timestamp.before.max.ms", "9223372036854775807"),
-    ("message.timestamp.type", "CreateTime"),
-    ("min.insync.replicas", "1"),
-    ("retention.bytes", "-1"),
-    ("retention.ms", "604800000"),
+/// `ConfigType` of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Boolean = 1,
+    String = 2,
+    Int = 3,
+    Long = 5,
+    Double = 6,
+    List = 7,
+}
+
+/// Kafka 4.3's topic settings with their defaults, by name. The cluster acts on some and only keeps the others.
+const DEFAULTS: [(&str, &str, Kind); 33] = [
+    ("cleanup.policy", "delete", Kind::List),
+    ("compression.gzip.level", "-1", Kind::Int),
+    ("compression.lz4.level", "9", Kind::Int),
+    ("compression.type", "producer", Kind::String),
+    ("compression.zstd.level", "3", Kind::Int),
+    ("delete.retention.ms", "86400000", Kind::Long),
+    ("file.delete.delay.ms", "60000", Kind::Long),
+    ("flush.messages", "9223372036854775807", Kind::Long),
+    ("flush.ms", "9223372036854775807", Kind::Long),
+    ("follower.replication.throttled.replicas", "", Kind::List),
+    ("index.interval.bytes", "4096", Kind::Int),
+    ("leader.replication.throttled.replicas", "", Kind::List),
+    ("local.retention.bytes", "-2", Kind::Long),
+    ("local.retention.ms", "-2", Kind::Long),
+    ("max.compaction.lag.ms", "9223372036854775807", Kind::Long),
+    ("max.message.bytes", "1048588", Kind::Int),
+    ("message.timestamp.after.max.ms", "3600000", Kind::Long),
+    (
+        "message.timestamp.before.max.ms",
+        "9223372036854775807",
+        Kind::Long,
+    ),
+    ("message.timestamp.type", "CreateTime", Kind::String),
+    ("min.cleanable.dirty.ratio", "0.5", Kind::Double),
+    ("min.compaction.lag.ms", "0", Kind::Long),
+    ("min.insync.replicas", "1", Kind::Int),
+    ("preallocate", "false", Kind::Boolean),
+    ("remote.log.copy.disable", "false", Kind::Boolean),
+    ("remote.log.delete.on.disable", "false", Kind::Boolean),
+    ("remote.storage.enable", "false", Kind::Boolean),
+    ("retention.bytes", "-1", Kind::Long),
+    ("retention.ms", "604800000", Kind::Long),
+    ("segment.bytes", "1073741824", Kind::Int),
+    ("segment.index.bytes", "10485760", Kind::Int),
+    ("segment.jitter.ms", "0", Kind::Long),
+    ("segment.ms", "604800000", Kind::Long),
+    ("unclean.leader.election.enable", "false", Kind::Boolean),
 ];
 
-/// Settings that Kafka knows and the cluster keeps without acting on them.
-const INERT: [&str; 21] = [
-    "compression.gzip.level",
-    "compression.lz4.level",
-    "compression.type",
-    "compression.zstd.level",
-    "file.delete.delay.ms",
-    "flush.messages",
-    "flush.ms",
-    "follower.replication.throttled.replicas",
-    "index.interval.bytes",
-    "leader.replication.throttled.replicas",
-    "local.retention.bytes",
-    "local.retention.ms",
-    "max.compaction.lag.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
-    "preallocate",
-    "remote.storage.enable",
-    "segment.bytes",
-    "segment.index.bytes",
-    "segment.jitter.ms",
-    "segment.ms",
-];
+/// One setting as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConfigEntry {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    /// Whether it was set for the topic.
+    pub(crate) is_set: bool,
+    /// `ConfigType` of the protocol.
+    pub(crate) kind: i8,
+}
 
 /// A setting that Kafka would refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,20 +84,28 @@ pub(crate) struct TopicConfig {
 impl TopicConfig {
     /// Sets `name`, refusing names that Kafka does not know and values it would not take.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), InvalidConfig> {
-        let valid = match name {
-            "cleanup.policy" => value
+        let kind = DEFAULTS
+            .iter()
+            .find(|(known, ..)| *known == name)
+            .map(|&(.., kind)| kind);
+        let whole = |least: i64| value.parse::<i64>().is_ok_and(|number| number >= least);
+        let valid = match (name, kind) {
+            ("cleanup.policy", _) => value
                 .split(',')
                 .all(|policy| ["delete", "compact"].contains(&policy.trim())),
-            "message.timestamp.type" => ["CreateTime", "LogAppendTime"].contains(&value),
-            "max.message.bytes" | "delete.retention.ms" => {
-                value.parse::<i64>().is_ok_and(|n| n >= 0)
+            ("message.timestamp.type", _) => ["CreateTime", "LogAppendTime"].contains(&value),
+            ("compression.type", _) => {
+                ["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"].contains(&value)
             }
-            "min.insync.replicas" => value.parse::<i32>().is_ok_and(|n| n >= 1),
-            "retention.ms" | "retention.bytes" => value.parse::<i64>().is_ok_and(|n| n >= -1),
-            "message.timestamp.after.max.ms" | "message.timestamp.before.max.ms" => {
-                value.parse::<i64>().is_ok_and(|n| n >= 0)
-            }
-            other => INERT.contains(&other),
+            ("min.insync.replicas", _) => whole(1),
+            ("retention.ms" | "retention.bytes" | "compression.gzip.level", _) => whole(-1),
+            ("local.retention.ms" | "local.retention.bytes", _) => whole(-2),
+            ("compression.zstd.level", _) => whole(-131_072),
+            (_, Some(Kind::Boolean)) => value.parse::<bool>().is_ok(),
+            (_, Some(Kind::Int | Kind::Long)) => whole(0),
+            (_, Some(Kind::Double)) => value.parse::<f64>().is_ok(),
+            (_, Some(Kind::String | Kind::List)) => true,
+            (_, None) => false,
         };
         if !valid {
             return Err(InvalidConfig {
@@ -84,18 +117,19 @@ impl TopicConfig {
         Ok(())
     }
 
-    /// All acted-on settings and those set, as (name, value, whether it was set).
-    pub(crate) fn entries(&self) -> Vec<(String, String, bool)> {
-        let mut all: BTreeMap<String, (String, bool)> = DEFAULTS
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), (value.to_owned(), false)))
-            .collect();
-        for (name, value) in &self.set {
-            all.insert(name.clone(), (value.clone(), true));
-        }
-        all.into_iter()
-            .map(|(name, (value, set))| (name, value, set))
-            .collect()
+    /// All settings, by name.
+    pub(crate) fn entries(&self) -> Vec<ConfigEntry> {
+        let entries = DEFAULTS.iter().map(|&(name, default, kind)| {
+            let set = self.set.get(name);
+            let value = set.cloned().unwrap_or_else(|| default.to_owned());
+            ConfigEntry {
+                name,
+                value,
+                is_set: set.is_some(),
+                kind: kind as i8,
+            }
+        });
+        entries.collect()
     }
 
     pub(crate) fn is_compacted(&self) -> bool {
@@ -140,8 +174,8 @@ impl TopicConfig {
         let default = || {
             DEFAULTS
                 .iter()
-                .find(|(known, _)| *known == name)
-                .map_or("", |&(_, value)| value)
+                .find(|(known, ..)| *known == name)
+                .map_or("", |&(_, value, _)| value)
         };
         self.set.get(name).map_or_else(default, String::as_str)
     }

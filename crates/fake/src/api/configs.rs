@@ -50,36 +50,34 @@ fn describe(
         .as_ref()
         .map(|topic| topic.config.entries())
         .unwrap_or_default();
-    let wanted = |name: &String| {
-        resource
-            .configuration_keys
-            .as_ref()
-            .is_none_or(|keys| keys.contains(name))
+    let wanted = |name: &str| match &resource.configuration_keys {
+        None => true,
+        Some(keys) => keys.iter().any(|key| key == name),
     };
-    let configs =
-        entries
-            .into_iter()
-            .filter(|(name, ..)| wanted(name))
-            .map(|(name, value, set)| {
-                let config_source = if set {
-                    DYNAMIC_TOPIC_CONFIG
-                } else {
-                    DEFAULT_CONFIG
-                };
-                let synonym = DescribeConfigsSynonym {
-                    name: name.clone(),
-                    value: Some(value.clone()),
-                    source: config_source,
-                    ..Default::default()
-                };
-                DescribeConfigsResourceResult {
-                    name,
-                    value: Some(value),
-                    config_source,
-                    synonyms: if synonyms { vec![synonym] } else { Vec::new() },
-                    ..Default::default()
-                }
-            });
+    let configs = entries
+        .into_iter()
+        .filter(|entry| wanted(entry.name))
+        .map(|entry| {
+            let config_source = if entry.is_set {
+                DYNAMIC_TOPIC_CONFIG
+            } else {
+                DEFAULT_CONFIG
+            };
+            let synonym = DescribeConfigsSynonym {
+                name: entry.name.to_owned(),
+                value: Some(entry.value.clone()),
+                source: config_source,
+                ..Default::default()
+            };
+            DescribeConfigsResourceResult {
+                name: entry.name.to_owned(),
+                value: Some(entry.value),
+                config_source,
+                config_type: entry.kind,
+                synonyms: if synonyms { vec![synonym] } else { Vec::new() },
+                ..Default::default()
+            }
+        });
     let configs = configs.collect();
     DescribeConfigsResult {
         error_code: topic.err().unwrap_or(ErrorCode::None).code(),

@@ -288,10 +288,10 @@ fn result(
         .config
         .entries()
         .into_iter()
-        .map(|(name, value, set)| CreatableTopicConfigs {
-            name,
-            value: Some(value),
-            config_source: if set {
+        .map(|entry| CreatableTopicConfigs {
+            name: entry.name.to_owned(),
+            value: Some(entry.value),
+            config_source: if entry.is_set {
                 DYNAMIC_TOPIC_CONFIG
             } else {
                 DEFAULT_CONFIG
@@ -304,6 +304,7 @@ fn result(
         .map_or(0, |partition| partition.replicas.len());
     CreatableTopicResult {
         name,
+        error_message: None,
         topic_id: if context.version >= 7 {
             topic.id
         } else {

@@ -58,6 +58,7 @@ pub(super) fn handle(
                 name: name.clone(),
                 topic_id: *id,
                 error_code: error.code(),
+                error_message: Some("The topic cannot be deleted.".to_owned()),
                 ..Default::default()
             },
         }

@@ -24,8 +24,11 @@ const BROKER_MAX_BYTES: i32 = 57_671_680;
 /// A fetch that has been taken in and may have to wait.
 #[derive(Clone, Debug)]
 pub(crate) struct PendingFetch {
-    pub(crate) session: SessionContext,
+    session: SessionContext,
+    /// Partitions that exist; what happens to them may end the wait.
     pub(crate) wanted: Vec<Wanted>,
+    /// Partitions that did not exist when the fetch came. Their errors wait with the rest, and come last.
+    unknown: Vec<(Wanted, ErrorCode)>,
     by_topic_id: bool,
     min_bytes: usize,
     max_bytes: usize,
@@ -67,10 +70,19 @@ pub(super) fn handle(
             .cloned()
             .unwrap_or_default();
     }
+    let mut unknown = Vec::new();
+    wanted.retain(|wanted| match existing(state, by_topic_id, wanted) {
+        Ok(_) => true,
+        Err(error) => {
+            unknown.push((wanted.clone(), error));
+            false
+        }
+    });
     let max_bytes = request.max_bytes.clamp(0, BROKER_MAX_BYTES);
     let fetch = PendingFetch {
         session,
         wanted,
+        unknown,
         by_topic_id,
         min_bytes: usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0),
         max_bytes: usize::try_from(max_bytes).unwrap_or(0),
@@ -88,6 +100,9 @@ pub(super) fn handle(
 
 /// Whether a fetch must not wait (any longer): enough bytes, an error, a truncation, or a replica to go to.
 pub(crate) fn is_ready(state: &State, context: &RequestContext, fetch: &PendingFetch) -> bool {
+    if fetch.wanted.is_empty() {
+        return true;
+    }
     let mut bytes = 0;
     for wanted in &fetch.wanted {
         let Ok(partition) = find(state, context, fetch, wanted) else {
@@ -129,6 +144,9 @@ pub(crate) fn answer(
         at_least_one &= size == 0;
         left = left.saturating_sub(size);
         answers.push((wanted.clone(), answer));
+    }
+    for (wanted, error) in &fetch.unknown {
+        answers.push((wanted.clone(), failed(state, context, wanted, *error)));
     }
     let Some(broker) = state.brokers.get_mut(&context.broker) else {
         return FetchResponse::default();
@@ -240,19 +258,27 @@ fn find<'s>(
     fetch: &PendingFetch,
     wanted: &Wanted,
 ) -> Result<&'s Partition, ErrorCode> {
-    if fetch.by_topic_id && !state.topic_names.contains_key(&wanted.topic_id) {
-        return Err(ErrorCode::UnknownTopicId);
-    }
-    let topic = state.resolve_topic(&wanted.topic, wanted.topic_id)?;
-    let partition = topic
-        .partition(wanted.partition)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = existing(state, fetch.by_topic_id, wanted)?;
     partition.check_read(
         context.broker,
         wanted.current_leader_epoch,
         fetch.leader_only,
     )?;
     Ok(partition)
+}
+
+fn existing<'s>(
+    state: &'s State,
+    by_topic_id: bool,
+    wanted: &Wanted,
+) -> Result<&'s Partition, ErrorCode> {
+    if by_topic_id && !state.topic_names.contains_key(&wanted.topic_id) {
+        return Err(ErrorCode::UnknownTopicId);
+    }
+    let topic = state.resolve_topic(&wanted.topic, wanted.topic_id)?;
+    topic
+        .partition(wanted.partition)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// The offset below which the client may read; `None` if its own lies outside the log.
@@ -339,6 +365,10 @@ fn failed(
     } else {
         (-1, -1)
     };
+    let is_unknown = matches!(
+        error,
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId
+    );
     PartitionData {
         partition_index: wanted.partition,
         error_code: error.code(),
@@ -350,6 +380,8 @@ fn failed(
             leader_epoch,
             ..Default::default()
         },
+        // Brokers leave the list empty for partitions they do not know, and out for those they may not read.
+        aborted_transactions: is_unknown.then(Vec::new),
         records: Some(Records::default()),
         ..Default::default()
     }

@@ -29,9 +29,11 @@ pub(super) fn handle(
     let mut response = FindCoordinatorResponse::default();
     if context.version >= 4 {
         let keys = request.coordinator_keys.into_iter();
-        response.coordinators = keys.map(|key| find(state, request.key_type, key)).collect();
+        response.coordinators = keys
+            .map(|key| find(state, context, request.key_type, key))
+            .collect();
     } else {
-        let found = find(state, request.key_type, request.key);
+        let found = find(state, context, request.key_type, request.key);
         response.error_code = found.error_code;
         response.error_message = found.error_message;
         (response.node_id, response.host, response.port) = (found.node_id, found.host, found.port);
@@ -51,7 +53,7 @@ pub(crate) fn coordinator_of(state: &State, key_type: KeyType, key: &str) -> Opt
     in_turn.copied().find(|&broker| state.is_running(broker))
 }
 
-fn find(state: &State, key_type: i8, key: String) -> Coordinator {
+fn find(state: &State, context: &RequestContext, key_type: i8, key: String) -> Coordinator {
     let found = match key_type {
         0 => Some(KeyType::Group),
         1 => Some(KeyType::Transaction),
@@ -65,7 +67,14 @@ fn find(state: &State, key_type: i8, key: String) -> Coordinator {
         ..Default::default()
     };
     let Some(key_type) = found else {
-        return failed(key, ErrorCode::InvalidRequest);
+        // Share groups came with v6; their coordinator is not here.
+        let is_share = key_type == 2 && context.version >= 6;
+        let error = if is_share {
+            ErrorCode::CoordinatorNotAvailable
+        } else {
+            ErrorCode::InvalidRequest
+        };
+        return failed(key, error);
     };
     match coordinator_of(state, key_type, &key).and_then(|broker| hints::endpoint(state, broker)) {
         Some(endpoint) => Coordinator {

@@ -118,17 +118,17 @@ fn commit_refusal(
     if coordinator_of(state, KeyType::Group, &request.group_id) != Some(context.broker) {
         return Some(ErrorCode::NotCoordinator);
     }
-    let is_member = !request.member_id.is_empty() || request.group_instance_id.is_some();
-    if request.generation_id_or_member_epoch >= 0 || is_member {
-        return Some(if state.groups.offsets.contains_key(&request.group_id) {
-            ErrorCode::UnknownMemberId
-        } else if request.generation_id_or_member_epoch >= 0 {
-            ErrorCode::IllegalGeneration
-        } else {
-            return None;
-        });
+    if request.generation_id_or_member_epoch < 0 {
+        return None;
     }
-    None
+    // No member is known here, so a commit in a generation is from nobody.
+    Some(if state.groups.offsets.contains_key(&request.group_id) {
+        ErrorCode::UnknownMemberId
+    } else if context.version >= 9 {
+        ErrorCode::GroupIdNotFound
+    } else {
+        ErrorCode::IllegalGeneration
+    })
 }
 
 fn commit(

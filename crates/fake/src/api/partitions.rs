@@ -31,7 +31,7 @@ pub(super) fn handle(
         };
         let (error, error_message) = match grown {
             Ok(()) => (ErrorCode::None, None),
-            Err((error, message)) => (error, Some(message)),
+            Err((error, message)) => (error, Some(message).filter(|text| !text.is_empty())),
         };
         CreatePartitionsTopicResult {
             name: topic.name,

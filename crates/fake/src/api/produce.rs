@@ -310,7 +310,9 @@ fn append_batch(
         if !partition.is_led_by(context.broker) {
             return PartitionResult::failed(index, ErrorCode::NotLeaderOrFollower);
         }
-        if acks == -1 && partition.isr.len() < config.min_insync_replicas() {
+        // A minimum above the number of replicas could never be met, so it is capped.
+        let min_isr = config.min_insync_replicas().min(partition.replicas.len());
+        if acks == -1 && partition.isr.len() < min_isr {
             return PartitionResult::failed(index, ErrorCode::NotEnoughReplicas);
         }
         let name = || (topic.to_owned(), index);
@@ -437,7 +439,7 @@ fn refused(index: i32, log_start: i64, refusal: Refusal) -> PartitionResult {
     match refusal {
         // Brokers give the log's start with some refusals and not with others.
         Refusal::TooLarge | Refusal::Corrupt(_) => failed,
-        Refusal::Invalid(_) => PartitionResult {
+        Refusal::Invalid(_) | Refusal::Undecodable => PartitionResult {
             log_start_offset: log_start,
             ..failed
         },

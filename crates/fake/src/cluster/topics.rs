@@ -159,7 +159,11 @@ impl FakeCluster {
                 return Err(FakeError::UnknownTopic { topic });
             };
             state.delete_topic(&topic);
-            let set = old.config.entries().into_iter().filter(|(_, _, set)| *set);
+            let set = old
+                .config
+                .entries()
+                .into_iter()
+                .filter(|entry| entry.is_set);
             state.create(&NewTopic {
                 partitions: -1,
                 replication: -1,
@@ -168,7 +172,9 @@ impl FakeCluster {
                     .iter()
                     .map(|p| (p.index, p.replicas.clone()))
                     .collect(),
-                configs: set.map(|(name, value, _)| (name, Some(value))).collect(),
+                configs: set
+                    .map(|entry| (entry.name.to_owned(), Some(entry.value)))
+                    .collect(),
                 name: topic,
             })
         };

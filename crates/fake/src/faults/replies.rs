@@ -106,6 +106,7 @@ fail_with! {
                 partition_index: partition.partition,
                 error_code,
                 high_watermark: -1,
+                aborted_transactions: None,
                 records: Some(Records::default()),
                 ..Default::default()
             }),

@@ -185,7 +185,7 @@ impl StoredBatch {
         let attributes = if log_append_time {
             self.attributes | LOG_APPEND_TIME
         } else {
-            self.attributes
+            self.attributes & !LOG_APPEND_TIME
         };
         let mut crc = self.crc;
         if attributes != self.attributes || max_timestamp != self.max_timestamp {

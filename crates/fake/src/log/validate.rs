@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     TooLarge,
     Corrupt(InvalidBatch),
     Invalid(InvalidBatch),
+    /// The compression is unknown or its data broken, which Kafka has no better answer to than a server error.
+    Undecodable,
     /// Single records are at fault; their indices and what is wrong with them.
     Records {
         error: ErrorCode,
@@ -39,6 +41,7 @@ impl Refusal {
             Self::TooLarge => ErrorCode::MessageTooLarge,
             Self::Corrupt(_) => ErrorCode::CorruptMessage,
             Self::Invalid(_) => ErrorCode::InvalidRecord,
+            Self::Undecodable => ErrorCode::UnknownServerError,
             Self::Records { error, .. } => *error,
         }
     }
@@ -47,6 +50,7 @@ impl Refusal {
     pub(crate) fn violation(&self) -> Option<InvalidBatch> {
         match self {
             Self::Corrupt(reason) | Self::Invalid(reason) => Some(*reason),
+            Self::Undecodable => Some(InvalidBatch::Records),
             Self::TooLarge | Self::Records { .. } => None,
         }
     }
@@ -81,22 +85,28 @@ pub(crate) fn validate(
         return Err(Refusal::Invalid(InvalidBatch::MissingSequence));
     }
     let malformed = Refusal::Invalid(InvalidBatch::Records);
-    let payload = payload::decompress(batch).map_err(|_| malformed.clone())?;
-    let records = read_records(&payload, batch.count).map_err(|_| malformed.clone())?;
+    let payload = payload::decompress(batch).map_err(|_| Refusal::Undecodable)?;
+    let records = read_records(&payload, batch.count).map_err(|_| malformed)?;
     let in_order = records
         .iter()
         .zip(0..)
         .all(|(record, delta)| record.offset_delta == delta);
-    if !in_order {
-        return Err(malformed);
-    }
     check_records(batch, config, now_ms, &records)?;
     let largest = records
         .iter()
         .map(|record| batch.base_timestamp + record.timestamp_delta)
         .max()
         .unwrap_or(-1);
-    let odd = (largest != batch.max_timestamp).then_some(InvalidBatch::MaxTimestamp);
+    let odd = if !in_order {
+        // Brokers number the records themselves; a reader of these bytes would not.
+        Some(InvalidBatch::Records)
+    } else if batch.is_log_append_time() {
+        Some(InvalidBatch::TimestampType)
+    } else if largest != batch.max_timestamp {
+        Some(InvalidBatch::MaxTimestamp)
+    } else {
+        None
+    };
     let log_append_time = config.is_log_append_time();
     let max_timestamp = if log_append_time { now_ms } else { largest };
     Ok(Validated {
@@ -121,8 +131,9 @@ fn check_records(
                 ErrorCode::InvalidRecord,
                 "Compacted topic cannot accept message without key",
             ))
-        } else if create_time && timestamp != -1 && !timestamps.contains(&timestamp) {
-            Some((
+        } else if create_time && timestamp != -1 {
+            let out_of_range = !timestamps.contains(&timestamp);
+            out_of_range.then_some((
                 ErrorCode::InvalidTimestamp,
                 "Timestamp of message is out of range",
             ))

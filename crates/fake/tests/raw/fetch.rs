@@ -399,3 +399,23 @@ async fn topic_id(cluster: &FakeCluster) -> Uuid {
         .topics[0]
         .topic_id
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_partition_waits_with_the_others_and_comes_last() {
+    let (_cluster, mut client) = cluster().await;
+    let mut request = polling(0, 1);
+    request.topics[0].partitions.insert(0, wanted(9, 0));
+    let start = Instant::now();
+    let answer = client.call(&request, 12).await;
+    assert_eq!(start.elapsed(), Duration::from_millis(500));
+    let partitions = answer.responses[0].partitions.iter();
+    let seen: Vec<_> = partitions
+        .map(|p| (p.partition_index, p.error_code))
+        .collect();
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(seen, [(0, 0), (9, unknown)]);
+    request.topics[0].partitions.truncate(1);
+    let start = Instant::now();
+    client.call(&request, 12).await;
+    assert_eq!(start.elapsed(), Duration::ZERO, "alone it does not wait");
+}

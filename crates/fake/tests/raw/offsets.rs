@@ -325,11 +325,11 @@ async fn simple_groups_commit_and_fetch() {
         ));
     }
     codes.sort_unstable();
-    let (not_coordinator, illegal) = (
+    let (not_coordinator, not_found) = (
         ErrorCode::NotCoordinator.code(),
-        ErrorCode::IllegalGeneration.code(),
+        ErrorCode::GroupIdNotFound.code(),
     );
-    assert_eq!(codes, [not_coordinator, not_coordinator, illegal]);
+    assert_eq!(codes, [not_coordinator, not_coordinator, not_found]);
     let mut long = commit("g", "t", 0, 1);
     long.topics[0].partitions[0].committed_metadata = Some("x".repeat(4097));
     assert_eq!(
