@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant};
 
 use super::aborted::{AbortedTransaction, AbortedTransactions};
 use super::assignment::Assignment;
-use super::positions::{FetchTarget, Generation, Phase, Position, Question};
+use super::positions::{FetchTarget, Generation, Partition, Phase, Position, Question};
 use super::reset::{OutOfRange, ResetTo, Truncation, contradicts, out_of_range, truncated};
 use super::scan::{Piece, scan};
 use crate::error::{Error, ErrorKind};
@@ -58,6 +58,22 @@ impl Assignment {
         data: PartitionData,
         around: &mut Circumstances<'_>,
     ) -> Absorbed {
+        let absorbed = self.absorb_answer(target, asked_bytes, data, around);
+        let found = self.positions.partition(&target.partition);
+        if found.is_some_and(Partition::is_backing_off) {
+            // Somebody has to watch the time from now on.
+            self.wake_work();
+        }
+        absorbed
+    }
+
+    fn absorb_answer(
+        &mut self,
+        target: &FetchTarget,
+        asked_bytes: i32,
+        data: PartitionData,
+        around: &mut Circumstances<'_>,
+    ) -> Absorbed {
         let name = &target.partition;
         let Some(partition) = self.positions.answered(name, target.generation) else {
             return Absorbed::default();
@@ -71,11 +87,11 @@ impl Assignment {
             ErrorCode::OffsetOutOfRange => self.absorb_out_of_range(target, around),
             ErrorCode::MessageTooLarge => {
                 partition.needs_bytes(asked_bytes.saturating_mul(2));
-                partition.retry_at(around.now + (around.pause)(partition.attempts()));
+                back_off(partition, around);
             }
             code => {
                 partition.back_to_leader();
-                partition.retry_at(around.now + (around.pause)(partition.attempts()));
+                back_off(partition, around);
                 // Retrying is enough for what passes by itself; anything else the caller has to know,
                 // although it is retried all the same.
                 if !code.is_retriable() || code == ErrorCode::CorruptMessage {
@@ -147,7 +163,7 @@ impl Assignment {
                 Some(bytes) if bytes > asked_bytes => partition.needs_bytes(bytes),
                 _ => {
                     partition.needs_bytes(asked_bytes.saturating_mul(2));
-                    partition.retry_at(around.now + (around.pause)(partition.attempts()));
+                    back_off(partition, around);
                 }
             }
         } else {
@@ -172,7 +188,7 @@ impl Assignment {
                 partition.back_to_leader();
                 // The leader may send us straight back.
                 if partition.attempts() > 0 {
-                    partition.retry_at(around.now + (around.pause)(partition.attempts()));
+                    back_off(partition, around);
                 } else {
                     partition.retry_at(around.now);
                 }
@@ -206,7 +222,7 @@ impl Assignment {
     ) {
         if let Some(partition) = self.positions.answered(partition, generation) {
             partition.back_to_leader();
-            partition.retry_at(around.now + (around.pause)(partition.attempts()));
+            back_off(partition, around);
             if let Some(error) = error {
                 partition.report(error);
                 self.wake_reader();
@@ -368,7 +384,7 @@ impl Assignment {
             .positions
             .answered(&question.partition, question.generation);
         if let Some(partition) = found {
-            partition.retry_at(around.now + (around.pause)(partition.attempts()));
+            back_off(partition, around);
             if !error.is_retriable() {
                 partition.report(error);
                 self.wake_reader();
@@ -417,6 +433,12 @@ impl Assignment {
         }
         self.wake_work();
     }
+}
+
+/// Asks nothing more about a partition until a pause is over.
+fn back_off(partition: &mut Partition, around: &mut Circumstances<'_>) {
+    let pause = (around.pause)(partition.attempts());
+    partition.retry_at(around.now + pause);
 }
 
 /// An offset and an epoch as they stand on the wire, where negative means unknown.

@@ -215,6 +215,8 @@ impl Assignment {
         if self.positions.has_error()
             && let Some(error) = self.positions.raise(now)
         {
+            // It may be due again later, and somebody has to watch the time.
+            self.wakes.work = true;
             return HandOut::Error(error);
         }
         let positions = &self.positions;

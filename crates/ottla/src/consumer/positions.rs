@@ -617,6 +617,11 @@ impl Partition {
         self.retry_at = Some(at);
     }
 
+    /// Whether it waits for a pause to end.
+    pub(crate) fn is_backing_off(&self) -> bool {
+        self.retry_at.is_some()
+    }
+
     /// Stops fetching until the buffer is empty; whether that is still to come.
     pub(crate) fn drain_first(&mut self) -> bool {
         self.drain_first = !self.is_drained();
