@@ -1,1 +1,220 @@
-//! TODO
+//! The byte budget and the limits beside it.
+
+use std::time::Duration;
+
+use ottla::{Compression, Consumer, Record, RecordBatch, StartFrom};
+use ottla_fake::FakeClusterBuilder;
+use tokio::time::Instant;
+
+use super::{Fixture, assert_silent, next, tp};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * 1024;
+
+impl Fixture {
+    /// Appends batches of one record of this size.
+    async fn fill_large(&self, partition: i32, batches: usize, size: usize) {
+        for _ in 0..batches {
+            let record = ottla_fake::Record::of(vec![b'x'; size]);
+            self.cluster.append("t", partition, [record]).await.unwrap();
+        }
+    }
+}
+
+fn one_broker(partitions: i32) -> impl FnOnce(FakeClusterBuilder) -> FakeClusterBuilder {
+    move |cluster| cluster.brokers(1).topic("t", partitions)
+}
+
+fn from_the_beginning(consumer: &Consumer, partitions: i32) {
+    let starts = (0..partitions).map(|partition| (tp(partition), StartFrom::Beginning));
+    consumer.assign(starts).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_of_1_mib_is_kept_and_still_finishes() {
+    let fixture = Fixture::new(6).await;
+    for partition in 0..6 {
+        fixture.fill_large(partition, 60, 50 * KIB).await;
+    }
+    let mut consumer = fixture.consumer(|settings| settings.memory_limit(MIB));
+    from_the_beginning(&consumer, 6);
+    let mut most = 0;
+    for _ in 0..360 {
+        next(&mut consumer).await;
+        most = most.max(consumer.metrics().memory_used);
+    }
+    // Each lane may be one batch over.
+    assert!(most <= MIB + 6 * 51 * KIB, "{most}");
+    assert!(most >= MIB / 4, "{most}: the budget is not made use of");
+    // With a hand-out a millisecond apart or not, nothing stands still for a long poll's time.
+    fixture.assert_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_larger_than_the_budget_passes() {
+    let fixture = Fixture::with(one_broker(2)).await;
+    for partition in 0..2 {
+        fixture.fill_large(partition, 3, 700 * KIB).await;
+    }
+    let mut consumer = fixture.consumer(|settings| settings.memory_limit(64 * KIB));
+    from_the_beginning(&consumer, 2);
+    for _ in 0..6 {
+        assert!(next(&mut consumer).await.size_bytes() > 700 * KIB);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_larger_than_a_partitions_limit_passes() {
+    let fixture = Fixture::with(one_broker(3)).await;
+    fixture.fill(0, 50, 10).await;
+    fixture.fill_large(1, 3, 300 * KIB).await;
+    fixture.fill_large(2, 3, 300 * KIB).await;
+    let mut consumer = fixture.consumer(|settings| {
+        settings
+            .max_partition_fetch_bytes(1000)
+            .fetch_max_bytes(3000)
+    });
+    from_the_beginning(&consumer, 3);
+    for _ in 0..56 {
+        next(&mut consumer).await;
+    }
+    assert_eq!(consumer.position(&tp(0)).await.unwrap(), 500);
+    assert_eq!(consumer.position(&tp(1)).await.unwrap(), 3);
+    assert_eq!(consumer.position(&tp(2)).await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_cut_inside_its_first_batch_is_asked_for_again_with_room_for_it() {
+    let fixture = Fixture::with(one_broker(1)).await;
+    fixture.fill_large(0, 1, 300 * KIB).await;
+    // As brokers before KIP-74 did: not a byte more than the limit.
+    fixture
+        .cluster
+        .on::<ottla_codec::messages::fetch::FetchRequest>()
+        .always()
+        .edit(|request, response| {
+            let limit = request.topics[0].partitions[0].partition_max_bytes as usize;
+            for data in response
+                .responses
+                .iter_mut()
+                .flat_map(|topic| &mut topic.partitions)
+            {
+                let bytes = data.records.take().unwrap_or_default().to_bytes();
+                data.records = Some(bytes.slice(..bytes.len().min(limit)).into());
+            }
+        });
+    let mut consumer = fixture.consumer(|settings| settings.max_partition_fetch_bytes(1000));
+    from_the_beginning(&consumer, 1);
+    let began = Instant::now();
+    assert!(next(&mut consumer).await.size_bytes() > 300 * KIB);
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_in_the_callers_hands_count_until_dropped_or_detached() {
+    let fixture = Fixture::with(one_broker(1)).await;
+    fixture.fill_large(0, 100, 100 * KIB).await;
+    let mut consumer = fixture.consumer(|settings| settings.memory_limit(MIB));
+    from_the_beginning(&consumer, 1);
+    let mut kept: Vec<RecordBatch> = Vec::new();
+    while let Ok(batch) = tokio::time::timeout(Duration::from_secs(5), consumer.next()).await {
+        kept.push(batch.unwrap().unwrap());
+    }
+    assert!(kept.len() < 20, "{}", kept.len());
+    let detached: Vec<_> = kept.into_iter().map(RecordBatch::detach).collect();
+    for _ in detached.len()..100 {
+        next(&mut consumer).await;
+    }
+    assert_silent(&mut consumer, Duration::from_secs(1)).await;
+    assert_eq!(detached[0].records().count(), 1);
+    consumer.unassign();
+    // What is detached is nobody's but the caller's.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(consumer.metrics().memory_used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_partition_does_not_keep_the_room_from_others() {
+    let fixture = Fixture::with(one_broker(2)).await;
+    for partition in 0..2 {
+        fixture.fill_large(partition, 100, 50 * KIB).await;
+    }
+    let mut consumer = fixture.consumer(|settings| settings.memory_limit(MIB));
+    from_the_beginning(&consumer, 2);
+    next(&mut consumer).await;
+    // Both have filled their queues.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    consumer.pause([&tp(0)]).unwrap();
+    let before = consumer.position(&tp(0)).await.unwrap();
+    while consumer.position(&tp(1)).await.unwrap() < 100 {
+        assert_eq!(*next(&mut consumer).await.partition(), tp(1));
+    }
+    consumer.resume([&tp(0)]).unwrap();
+    let mut expected = before;
+    while expected < 100 {
+        let batch = next(&mut consumer).await;
+        assert_eq!(batch.records().next().unwrap().unwrap().offset(), expected);
+        expected += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p07_a_full_queue_is_fetched_on_at_once_beside_an_idle_partition() {
+    let fixture = Fixture::with(one_broker(2)).await;
+    fixture.fill_large(0, 400, 50 * KIB).await;
+    let mut consumer = fixture.consumer(|settings| settings.memory_limit(2 * MIB));
+    from_the_beginning(&consumer, 2);
+    let began = Instant::now();
+    for _ in 0..400 {
+        next(&mut consumer).await;
+    }
+    // 20 MiB in steps of less than 1 MiB: one long poll's wait for each would make ten seconds.
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    fixture.assert_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn compressed_batches_are_counted_as_what_they_become() {
+    for compression in [
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
+        let fixture = Fixture::with(one_broker(1)).await;
+        let producer = fixture
+            .client
+            .producer()
+            .compression(compression)
+            .batch_size(100 * KIB)
+            .build()
+            .unwrap();
+        let value = vec![b'x'; 10 * KIB];
+        for _ in 0..500 {
+            let record = Record::to("t").partition(0).value(&value);
+            producer.send(record).await.unwrap();
+        }
+        producer.flush().await;
+        let mut consumer = fixture.consumer(|settings| settings.memory_limit(MIB));
+        from_the_beginning(&consumer, 1);
+        let mut records = 0;
+        let mut most = 0;
+        while records < 500 {
+            let batch = next(&mut consumer).await;
+            most = most.max(consumer.metrics().memory_used);
+            for record in &batch {
+                assert_eq!(record.unwrap().value(), Some(&value[..]));
+                records += 1;
+            }
+        }
+        assert!(most <= 2 * MIB, "{compression:?}: {most}");
+    }
+}

@@ -63,7 +63,12 @@ impl Fixture {
     /// Appends batches of this many records, each record's value being its offset.
     async fn fill(&self, partition: i32, batches: usize, records: usize) {
         for _ in 0..batches {
-            let end = self.cluster.partition("t", partition).await.unwrap().log_end;
+            let end = self
+                .cluster
+                .partition("t", partition)
+                .await
+                .unwrap()
+                .log_end;
             let record = |offset: i64| Record::of(offset.to_string());
             let records = (end..end + records as i64).map(record);
             self.cluster.append("t", partition, records).await.unwrap();
@@ -73,7 +78,11 @@ impl Fixture {
     /// A leader for partition 0 that is not the present one.
     async fn other_broker(&self) -> i32 {
         let leader = self.leader(0).await;
-        self.cluster.broker_ids().into_iter().find(|&id| id != leader).unwrap()
+        self.cluster
+            .broker_ids()
+            .into_iter()
+            .find(|&id| id != leader)
+            .unwrap()
     }
 
     async fn leader(&self, partition: i32) -> i32 {
@@ -89,7 +98,9 @@ impl Fixture {
             let fetch = ottla_codec::decode_message(&body, request.version).unwrap();
             (request, fetch)
         };
-        let fetches = requests.into_iter().filter(|request| request.api == ApiKey::Fetch);
+        let fetches = requests
+            .into_iter()
+            .filter(|request| request.api == ApiKey::Fetch);
         fetches.map(fetch).collect()
     }
 
@@ -112,7 +123,8 @@ fn tp(partition: i32) -> TopicPartition {
 /// The next batch or error, which must come.
 async fn try_next(consumer: &mut Consumer) -> Result<RecordBatch> {
     let next = timeout(PATIENCE, consumer.next()).await;
-    next.expect("nothing came").map(|batch| batch.expect("the consumer is open"))
+    next.expect("nothing came")
+        .map(|batch| batch.expect("the consumer is open"))
 }
 
 async fn next(consumer: &mut Consumer) -> RecordBatch {
@@ -134,7 +146,10 @@ async fn assert_silent(consumer: &mut Consumer, time: Duration) {
 fn offsets(batch: &RecordBatch) -> Vec<i64> {
     let offset = |record: Result<ottla::RecordView<'_>>| {
         let record = record.unwrap();
-        assert_eq!(record.value().unwrap(), record.offset().to_string().as_bytes());
+        assert_eq!(
+            record.value().unwrap(),
+            record.offset().to_string().as_bytes()
+        );
         record.offset()
     };
     batch.records().map(offset).collect()

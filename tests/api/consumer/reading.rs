@@ -37,7 +37,10 @@ async fn a_partition_is_read_in_order_and_completely() {
     let fixture = Fixture::new(1).await;
     fixture.fill(0, 100, 7).await;
     let mut consumer = fixture.reader();
-    assert_eq!(read_to(&mut consumer, 700).await, (0..700).collect::<Vec<_>>());
+    assert_eq!(
+        read_to(&mut consumer, 700).await,
+        (0..700).collect::<Vec<_>>()
+    );
     assert_eq!(consumer.lag(&tp(0)), Some(0));
     // What is appended later comes as well, without a poll of ours in between.
     fixture.fill(0, 1, 3).await;
@@ -61,8 +64,14 @@ async fn records_come_as_they_were_written() {
     assert_eq!(views[0].key(), Some(&b"k"[..]));
     assert_eq!(views[0].timestamp(), 1_700_000_000_123);
     let headers: Vec<_> = views[0].headers().map(|h| (h.key, h.value)).collect();
-    assert_eq!(headers, [("a".into(), Some(&b"1"[..])), ("a".into(), Some(&b"2"[..]))]);
-    assert_eq!((views[1].key(), views[1].value()), (Some(&b"gone"[..]), None));
+    assert_eq!(
+        headers,
+        [("a".into(), Some(&b"1"[..])), ("a".into(), Some(&b"2"[..]))]
+    );
+    assert_eq!(
+        (views[1].key(), views[1].value()),
+        (Some(&b"gone"[..]), None)
+    );
     assert_eq!((views[2].key(), views[2].value()), (None, Some(&b""[..])));
     let owned: Vec<_> = batch.into_records().map(Result::unwrap).collect();
     assert_eq!(owned[0].headers[1].value.as_deref(), Some(&b"2"[..]));
@@ -83,13 +92,21 @@ async fn all_partitions_of_all_brokers_are_read_and_take_turns() {
     for _ in 0..120 {
         let batch = next(&mut consumer).await;
         order.push(batch.partition().partition);
-        seen.entry(batch.partition().partition).or_default().extend(offsets(&batch));
+        seen.entry(batch.partition().partition)
+            .or_default()
+            .extend(offsets(&batch));
     }
     for partition in 0..6 {
         assert_eq!(seen[&partition], (0..100).collect::<Vec<_>>());
     }
     // Once all have answered, no partition is served twice before each was served once.
-    assert!(order[20..].windows(2).filter(|pair| pair[0] == pair[1]).count() < 10);
+    assert!(
+        order[20..]
+            .windows(2)
+            .filter(|pair| pair[0] == pair[1])
+            .count()
+            < 10
+    );
     fixture.assert_clean().await;
 }
 
@@ -101,11 +118,12 @@ async fn dropping_the_future_of_next_loses_nothing() {
     fixture.fill(0, 3, 2).await;
     for _ in 0..50 {
         // Dropped after a moment, whatever it was about to return.
-        if let Ok(batch) =
-            tokio::time::timeout(Duration::from_micros(10), consumer.next()).await
-        {
+        if let Ok(batch) = tokio::time::timeout(Duration::from_micros(10), consumer.next()).await {
             let batch = batch.unwrap().unwrap();
-            assert_eq!(consumer.position(&tp(0)).await.unwrap(), batch.next_offset());
+            assert_eq!(
+                consumer.position(&tp(0)).await.unwrap(),
+                batch.next_offset()
+            );
         }
     }
     read_to(&mut consumer, 6).await;
@@ -121,7 +139,10 @@ async fn a_seek_during_a_fetch_drops_what_it_brings() {
     held.arrived().await.unwrap();
     consumer.seek(&tp(0), 50).unwrap();
     held.release().await.unwrap();
-    assert_eq!(read_to(&mut consumer, 100).await, (50..100).collect::<Vec<_>>());
+    assert_eq!(
+        read_to(&mut consumer, 100).await,
+        (50..100).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,8 +154,15 @@ async fn a_seek_does_not_wait_for_a_long_poll_to_end() {
     assert_silent(&mut consumer, Duration::from_millis(600)).await;
     let began = tokio::time::Instant::now();
     consumer.seek(&tp(0), 3).unwrap();
-    assert_eq!(offsets(&next(&mut consumer).await), (3..10).collect::<Vec<_>>());
-    assert!(began.elapsed() < Duration::from_millis(50), "{:?}", began.elapsed());
+    assert_eq!(
+        offsets(&next(&mut consumer).await),
+        (3..10).collect::<Vec<_>>()
+    );
+    assert!(
+        began.elapsed() < Duration::from_millis(50),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,9 +174,15 @@ async fn a_seek_between_two_hand_outs_of_one_answer_drops_the_rest() {
     assert!(consumer.metrics().buffered_bytes > 0);
     consumer.seek(&tp(0), 75).unwrap();
     assert_eq!(consumer.metrics().buffered_bytes, 0);
-    assert_eq!(offsets(&next(&mut consumer).await), (75..80).collect::<Vec<_>>());
+    assert_eq!(
+        offsets(&next(&mut consumer).await),
+        (75..80).collect::<Vec<_>>()
+    );
     consumer.seek(&tp(0), 12).unwrap();
-    assert_eq!(offsets(&next(&mut consumer).await), (12..20).collect::<Vec<_>>());
+    assert_eq!(
+        offsets(&next(&mut consumer).await),
+        (12..20).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +220,9 @@ async fn a_paused_partition_is_silent_and_goes_on_where_it_was() {
     assert_eq!(offsets(&next(&mut consumer).await)[0], 0);
     consumer.pause([&tp(0)]).unwrap();
     assert_eq!(consumer.paused(), [tp(0)].into());
-    consumer.incremental_assign([(tp(1), StartFrom::Beginning)]).unwrap();
+    consumer
+        .incremental_assign([(tp(1), StartFrom::Beginning)])
+        .unwrap();
     for _ in 0..10 {
         assert_eq!(*next(&mut consumer).await.partition(), tp(1));
     }
@@ -198,9 +234,16 @@ async fn a_paused_partition_is_silent_and_goes_on_where_it_was() {
     assert_eq!(offsets(&next(&mut consumer).await)[0], 10);
     for (_, fetch) in &fixture.fetches().await[fetched..] {
         let partitions = fetch.topics.iter().flat_map(|topic| &topic.partitions);
-        assert!(partitions.clone().all(|partition| partition.fetch_offset == 100));
+        assert!(
+            partitions
+                .clone()
+                .all(|partition| partition.fetch_offset == 100)
+        );
     }
-    assert_eq!(read_to(&mut consumer, 100).await, (20..100).collect::<Vec<_>>());
+    assert_eq!(
+        read_to(&mut consumer, 100).await,
+        (20..100).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,7 +273,11 @@ async fn each_partition_starts_where_it_was_told_to() {
     for partition in 0..4 {
         for offset in 0..10_i64 {
             let record = Record::of(offset.to_string()).timestamp(1_000 + offset * 10);
-            fixture.cluster.append("t", partition, [record]).await.unwrap();
+            fixture
+                .cluster
+                .append("t", partition, [record])
+                .await
+                .unwrap();
         }
     }
     let consumer = fixture.consumer(|settings| settings);
@@ -246,7 +293,9 @@ async fn each_partition_starts_where_it_was_told_to() {
         positions.push(consumer.position(&tp(partition)).await.unwrap());
     }
     assert_eq!(positions, [0, 10, 4, 6]);
-    consumer.seek_to(&tp(3), StartFrom::Timestamp(9_999)).unwrap();
+    consumer
+        .seek_to(&tp(3), StartFrom::Timestamp(9_999))
+        .unwrap();
     assert_eq!(consumer.position(&tp(3)).await.unwrap(), 10);
 }
 
@@ -259,12 +308,20 @@ async fn a_position_outside_the_log_is_reset_by_policy() {
         (AutoOffsetReset::Earliest, 5, 30),
         (AutoOffsetReset::Earliest, 500, 30),
         (AutoOffsetReset::Latest, 5, 100),
-        (AutoOffsetReset::ByDuration(Duration::from_secs(3600)), 5, 30),
+        (
+            AutoOffsetReset::ByDuration(Duration::from_secs(3600)),
+            5,
+            30,
+        ),
     ] {
         let mut consumer = fixture.consumer(|settings| settings.auto_offset_reset(policy));
         consumer.assign([(tp(0), StartFrom::Offset(from))]).unwrap();
         if expected < 100 {
-            assert_eq!(offsets(&next(&mut consumer).await)[0], expected, "{policy:?}");
+            assert_eq!(
+                offsets(&next(&mut consumer).await)[0],
+                expected,
+                "{policy:?}"
+            );
         } else {
             assert_silent(&mut consumer, SHORT).await;
             assert_eq!(consumer.position(&tp(0)).await.unwrap(), expected);
@@ -301,7 +358,10 @@ async fn without_a_policy_a_position_outside_the_log_is_an_error_and_others_go_o
     }
     assert_eq!(consumer.position(&tp(0)).await.unwrap(), 5);
     consumer.seek(&tp(0), 30).unwrap();
-    assert_eq!(read_to(&mut consumer, 100).await, (30..100).collect::<Vec<_>>());
+    assert_eq!(
+        read_to(&mut consumer, 100).await,
+        (30..100).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,7 +379,14 @@ async fn compacted_away_offsets_are_no_reason_to_reset() {
         fixture.cluster.append("t", 0, records).await.unwrap();
     }
     fixture.cluster.compact("t").await.unwrap();
-    let live: Vec<_> = fixture.cluster.log("t", 0).await.unwrap().iter().map(|r| r.offset).collect();
+    let live: Vec<_> = fixture
+        .cluster
+        .log("t", 0)
+        .await
+        .unwrap()
+        .iter()
+        .map(|r| r.offset)
+        .collect();
     assert_eq!(live, [0, 2, 3, 9, 10, 11]);
     for from in 0..12 {
         let mut consumer =
@@ -332,7 +399,11 @@ async fn compacted_away_offsets_are_no_reason_to_reset() {
             seen.extend(batch.records().map(|record| record.unwrap().offset()));
             assert!(seen.len() > before, "an empty batch was handed out");
         }
-        let expected: Vec<_> = live.iter().copied().filter(|&offset| offset >= from).collect();
+        let expected: Vec<_> = live
+            .iter()
+            .copied()
+            .filter(|&offset| offset >= from)
+            .collect();
         assert_eq!(seen, expected, "from {from}");
     }
 }
@@ -341,9 +412,17 @@ async fn compacted_away_offsets_are_no_reason_to_reset() {
 async fn a_log_that_ends_in_emptied_batches_is_read_to_its_end() {
     let fixture = Fixture::new(1).await;
     for _ in 0..3 {
-        fixture.cluster.append("t", 0, [Record::new("k", "v")]).await.unwrap();
+        fixture
+            .cluster
+            .append("t", 0, [Record::new("k", "v")])
+            .await
+            .unwrap();
     }
-    fixture.cluster.append("t", 0, [Record::tombstone("k")]).await.unwrap();
+    fixture
+        .cluster
+        .append("t", 0, [Record::tombstone("k")])
+        .await
+        .unwrap();
     fixture.cluster.compact("t").await.unwrap();
     let mut consumer = fixture.reader();
     next(&mut consumer).await;
@@ -375,7 +454,10 @@ async fn a_stream_moves_the_position_with_each_record() {
     // Dropped in the middle of a batch: the next reader gets the rest.
     drop(stream);
     assert_eq!(handle.position(&tp(0)).await.unwrap(), 14);
-    assert_eq!(offsets(&next(&mut consumer).await), (14..20).collect::<Vec<_>>());
+    assert_eq!(
+        offsets(&next(&mut consumer).await),
+        (14..20).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -441,13 +523,22 @@ async fn close_returns_by_its_deadline_with_no_broker_reachable() {
 async fn an_unknown_topic_or_partition_is_an_error_before_long() {
     let fixture = Fixture::with(|c| c.brokers(1).topic("t", 1).auto_create_topics(false)).await;
     let mut consumer = fixture.consumer(|settings| settings);
-    consumer.assign([(("nowhere", 0).into(), StartFrom::Beginning)]).unwrap();
+    consumer
+        .assign([(("nowhere", 0).into(), StartFrom::Beginning)])
+        .unwrap();
     let error = next_error(&mut consumer).await;
     assert!(matches!(error.kind(), ErrorKind::UnknownTopic { topic } if topic == "nowhere"));
     consumer.assign([(tp(7), StartFrom::Beginning)]).unwrap();
     let error = next_error(&mut consumer).await;
     assert!(
-        matches!(error.kind(), ErrorKind::UnknownPartition { partition: 7, count: 1, .. }),
+        matches!(
+            error.kind(),
+            ErrorKind::UnknownPartition {
+                partition: 7,
+                count: 1,
+                ..
+            }
+        ),
         "{error:?}"
     );
 }
@@ -457,18 +548,25 @@ async fn denied_access_is_an_error_that_heals() {
     let fixture = Fixture::new(1).await;
     fixture.fill(0, 1, 1).await;
     let denied = ErrorCode::TopicAuthorizationFailed;
-    fixture.cluster.on::<FetchRequest>().times(2).edit(move |_, response| {
-        for topic in &mut response.responses {
-            for partition in &mut topic.partitions {
-                partition.error_code = denied.code();
-                partition.records = None;
+    fixture
+        .cluster
+        .on::<FetchRequest>()
+        .times(2)
+        .edit(move |_, response| {
+            for topic in &mut response.responses {
+                for partition in &mut topic.partitions {
+                    partition.error_code = denied.code();
+                    partition.records = None;
+                }
             }
-        }
-    });
+        });
     let mut consumer = fixture.reader();
     for _ in 0..2 {
         let error = next_error(&mut consumer).await;
-        assert!(matches!(error.kind(), ErrorKind::NotAuthorized { .. }), "{error:?}");
+        assert!(
+            matches!(error.kind(), ErrorKind::NotAuthorized { .. }),
+            "{error:?}"
+        );
     }
     assert_eq!(offsets(&next(&mut consumer).await), [0]);
 }

@@ -66,6 +66,8 @@ pub(crate) struct Assignment {
     reader: Option<Waker>,
     wakes: Wakes,
     closed: bool,
+    /// Counts changes in which partitions are assigned.
+    version: u64,
     /// The batch whose records a stream is yielding.
     streaming: Option<(TopicPartition, Arc<Progress>)>,
 }
@@ -98,6 +100,7 @@ impl Assignment {
             reader: None,
             wakes: Wakes::default(),
             closed: false,
+            version: 0,
             streaming: None,
         }
     }
@@ -131,6 +134,7 @@ impl Assignment {
         self.interrupt_stream(&partition);
         self.buffer.purge(&partition);
         self.positions.insert(partition, start);
+        self.version += 1;
         self.wakes.work = true;
     }
 
@@ -138,6 +142,7 @@ impl Assignment {
     pub(crate) fn revoke(&mut self, partition: &TopicPartition) -> bool {
         self.interrupt_stream(partition);
         self.buffer.purge(partition);
+        self.version += 1;
         self.wakes.work = true;
         self.positions.remove(partition)
     }
@@ -201,6 +206,11 @@ impl Assignment {
         self.replace(BTreeMap::new());
         self.wake_reader();
         self.wakes.work = true;
+    }
+
+    /// Another number whenever other partitions are assigned.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Whether it has ended.
@@ -425,6 +435,24 @@ impl Assignment {
         self.positions.has_fetch_from(node, now, |name, partition| {
             self.buffer.bytes_of(name) < limit && (lane == Lane::Main || !partition.is_caught_up())
         })
+    }
+
+    /// Tells the other fetchers if partitions that one of them has just had an answer for are theirs now.
+    pub(crate) fn wake_other_lanes(
+        &mut self,
+        node: NodeId,
+        lane: Lane,
+        partitions: &[TopicPartition],
+        now: Instant,
+    ) {
+        let elsewhere = |name: &TopicPartition| {
+            let found = self.positions.partition(name);
+            found.is_some_and(|found| found.source(now).is_some_and(|(at, _)| at != node))
+        };
+        let main_is_idle = lane == Lane::Side && !self.waiting_at.contains(&node);
+        if main_is_idle || partitions.iter().any(elsewhere) {
+            self.wakes.work = true;
+        }
     }
 
     /// A broker's main lane has a request out, or has none any more.

@@ -23,7 +23,6 @@ use ottla_codec::messages::fetch::{
 use ottla_codec::records::Compression;
 use ottla_codec::{ErrorCode, Message, Uuid, VersionRange};
 use ottla_connection::{Connection, ConnectionGroup, Pending, Purpose};
-use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use super::answers::Absorbed;
@@ -36,6 +35,7 @@ use super::positions::{FetchTarget, Generation};
 use super::scan::Piece;
 use super::shared::Shared;
 use crate::error::Error;
+use crate::watch;
 
 /// From this version on, topics go by id.
 const BY_ID: i16 = 13;
@@ -405,6 +405,7 @@ impl Fetcher {
         mut lease: Lease,
         sent_at: Instant,
     ) {
+        let asked: Vec<TopicPartition> = targets.keys().cloned().collect();
         let names: BTreeMap<Uuid, Arc<str>> = targets
             .values()
             .map(|(target, _)| (target.topic_id, target.partition.topic.clone()))
@@ -462,6 +463,8 @@ impl Fetcher {
                     assignment.unmentioned(&target);
                 }
                 assignment.count_fetch(found);
+                // This lane looks for itself what comes next; the others have to be told.
+                assignment.wake_other_lanes(self.node, self.lane, &asked, around.now);
             });
         let endpoints = response.node_endpoints.iter().filter_map(endpoint);
         if !hints.is_empty() {

@@ -41,6 +41,8 @@ pub(crate) struct Owner {
     fetchers: JoinSet<()>,
     questions: JoinSet<()>,
     interests: BTreeMap<Arc<str>, TopicInterest>,
+    /// The assignment and the view of the cluster that were brought together last.
+    seen: Option<(u64, Arc<View>)>,
     /// Partitions that brokers do not know, and when the caller is told.
     unknown: BTreeMap<TopicPartition, Instant>,
 }
@@ -54,6 +56,7 @@ impl Owner {
             fetchers: JoinSet::new(),
             questions: JoinSet::new(),
             interests: BTreeMap::new(),
+            seen: None,
             unknown: BTreeMap::new(),
             shared,
         }
@@ -89,14 +92,23 @@ impl Owner {
     }
 
     /// Does what there is to do now; when there may be something to do next.
-    fn step(&mut self, view: &View) -> Option<Instant> {
+    fn step(&mut self, view: &Arc<View>) -> Option<Instant> {
         let now = Instant::now();
-        self.hold_topics();
-        self.tell_unknown(view, now);
-        let (sources, questions) = self.shared.with(|assignment| {
-            assignment.follow(&view.cluster);
-            (assignment.sources(now), assignment.questions(now))
-        });
+        let version = self.shared.with(|assignment| assignment.version());
+        let is_seen =
+            |(seen, known): &(u64, Arc<View>)| *seen == version && Arc::ptr_eq(known, view);
+        if !self.seen.as_ref().is_some_and(is_seen) {
+            self.seen = Some((version, view.clone()));
+            self.hold_topics();
+            self.shared
+                .with(|assignment| assignment.follow(&view.cluster));
+            self.tell_unknown(view, now);
+        } else if self.unknown.values().any(|&at| at <= now) {
+            self.tell_unknown(view, now);
+        }
+        let (sources, questions) = self
+            .shared
+            .with(|assignment| (assignment.sources(now), assignment.questions(now)));
         for node in sources {
             if self.brokers.insert(node) {
                 for lane in [Lane::Main, Lane::Side] {

@@ -709,7 +709,7 @@ impl Partition {
     }
 
     /// The broker to read from, and whether it is the leader.
-    fn source(&self, now: Instant) -> Option<(NodeId, bool)> {
+    pub(crate) fn source(&self, now: Instant) -> Option<(NodeId, bool)> {
         let leader = self.leader?;
         Some(match self.replica {
             Some(replica) if replica.until > now => (replica.node, replica.node == leader.node),

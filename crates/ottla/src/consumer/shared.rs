@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ottla_connection::{Backoff, ConnectionGroup, Purpose};
-use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +16,7 @@ use super::budget::Budget;
 use super::config::{ConsumerConfig, IsolationLevel};
 use crate::client::Core;
 use crate::error::{Error, ErrorKind};
+use crate::watch;
 
 /// The shared state of one consumer.
 #[derive(Debug)]
