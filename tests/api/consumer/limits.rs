@@ -200,7 +200,7 @@ async fn compressed_batches_are_counted_as_what_they_become() {
         let value = vec![b'x'; 10 * KIB];
         for _ in 0..500 {
             let record = Record::to("t").partition(0).value(&value);
-            producer.send(record).await.unwrap();
+            drop(producer.send(record).await.unwrap());
         }
         producer.flush().await;
         let mut consumer = fixture.consumer(|settings| settings.memory_limit(MIB));
