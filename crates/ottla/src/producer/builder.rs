@@ -11,11 +11,12 @@ use super::accumulator::{Accumulator, Limits};
 use super::compression::{Compression, Sealer};
 use super::handle::Producer;
 use super::partitioner::Partitioner;
+use super::properties::PROPERTIES;
 use super::sender::Context;
 use super::shared::Shared;
 use super::upkeep::Upkeep;
 use crate::client::Core;
-use crate::config::properties::{self, Property};
+use crate::config::properties;
 use crate::error::{ErrorKind, Result};
 
 /// How many answers an idempotent producer may leave outstanding: what brokers remember of it.
@@ -69,6 +70,8 @@ pub(super) struct Settings {
     pub(super) max_request_size: usize,
     pub(super) compression: Compression,
     pub(super) compression_level: Option<i32>,
+    /// Levels that count for one codec only: Java has a property for each.
+    codec_levels: [(Compression, Option<i32>); 3],
 }
 
 impl Default for Settings {
@@ -86,6 +89,11 @@ impl Default for Settings {
             max_request_size: 1024 * 1024,
             compression: Compression::None,
             compression_level: None,
+            codec_levels: [
+                (Compression::Gzip, None),
+                (Compression::Lz4, None),
+                (Compression::Zstd, None),
+            ],
         }
     }
 }
@@ -243,6 +251,8 @@ impl ProducerBuilder {
 
     /// Applies settings by the names that Java's and librdkafka's clients use.
     ///
+    #[doc = include_str!("properties.md")]
+    ///
     /// Names that belong to the client or a consumer are passed over.
     ///
     /// # Errors
@@ -269,7 +279,7 @@ impl ProducerBuilder {
         let limits = self
             .settings
             .limits(config.request_timeout, config.retry_backoff)?;
-        let sealer = Sealer::new(self.settings.compression, self.settings.compression_level)?;
+        let sealer = Sealer::new(self.settings.compression, self.settings.level())?;
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let max_in_flight = limits.max_in_flight;
         let accumulator = Accumulator::new(limits, self.core.env.fork_rng());
@@ -299,6 +309,28 @@ impl ProducerBuilder {
 }
 
 impl Settings {
+    /// The level for the codec in use.
+    fn level(&self) -> Option<i32> {
+        let levels = self.codec_levels.iter();
+        let of_codec = levels.filter(|(codec, _)| *codec == self.compression);
+        let of_codec = of_codec.filter_map(|(_, level)| *level).next();
+        self.compression_level.or(of_codec)
+    }
+
+    pub(super) fn set_level(
+        &mut self,
+        of: Compression,
+        value: &str,
+    ) -> std::result::Result<(), String> {
+        let given = Some(properties::number(value)?);
+        for (codec, level) in &mut self.codec_levels {
+            if *codec == of {
+                *level = given;
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what can be checked without a broker.
     fn limits(
         &self,
@@ -366,135 +398,3 @@ impl fmt::Debug for ProducerBuilder {
         out.finish_non_exhaustive()
     }
 }
-
-/// The properties that a producer understands.
-pub(crate) static PROPERTIES: &[Property<ProducerBuilder>] = &[
-    Property {
-        name: "acks",
-        aliases: &["request.required.acks"],
-        about: "`all` (or -1), 1 or 0: whose acknowledgement is waited for; default `all`",
-        set: |b, v| {
-            b.settings.acks = match v {
-                "all" | "-1" => Acks::All,
-                "1" => Acks::Leader,
-                "0" => Acks::None,
-                _ => return Err(format!("{v:?} is none of all, -1, 1 and 0")),
-            };
-            Ok(())
-        },
-    },
-    Property {
-        name: "enable.idempotence",
-        aliases: &[],
-        about: "whether retries are kept from writing twice or out of order; default true",
-        set: |b, v| {
-            b.settings.idempotence = Some(properties::boolean(v)?);
-            Ok(())
-        },
-    },
-    Property {
-        name: "max.in.flight.requests.per.connection",
-        aliases: &["max.in.flight"],
-        about: "how many requests per broker may be unanswered; default 5",
-        set: |b, v| {
-            b.settings.max_in_flight = Some(properties::number(v)?);
-            Ok(())
-        },
-    },
-    Property {
-        name: "batch.size",
-        aliases: &[],
-        about: "the bytes on the wire at which a batch is full; default 131072",
-        set: |b, v| {
-            b.settings.batch_size = properties::number(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "linger.ms",
-        aliases: &["queue.buffering.max.ms"],
-        about: "how long a record may wait for others to share its batch; default 5",
-        set: |b, v| {
-            b.settings.linger = properties::millis(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "delivery.timeout.ms",
-        aliases: &["message.timeout.ms"],
-        about: "how long a delivery may take with all retries; default 120000",
-        set: |b, v| {
-            b.settings.delivery_timeout = Some(properties::millis(v)?);
-            Ok(())
-        },
-    },
-    Property {
-        name: "max.block.ms",
-        aliases: &[],
-        about: "how long `send` may wait for memory and metadata; default 60000",
-        set: |b, v| {
-            b.settings.max_block = properties::millis(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "buffer.memory",
-        aliases: &[],
-        about: "how many bytes undelivered records may take; default 33554432",
-        set: |b, v| {
-            b.settings.memory = properties::number(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "queue.buffering.max.kbytes",
-        aliases: &[],
-        about: "the same in KiB",
-        set: |b, v| {
-            b.settings.memory = properties::number::<usize>(v)?.saturating_mul(1024);
-            Ok(())
-        },
-    },
-    Property {
-        name: "max.request.size",
-        aliases: &["message.max.bytes"],
-        about: "the largest record and request, in bytes; default 1048576",
-        set: |b, v| {
-            b.settings.max_request_size = properties::number(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "compression.type",
-        aliases: &["compression.codec"],
-        about: "`none`, `gzip`, `snappy`, `lz4` or `zstd`; default `none`",
-        set: |b, v| {
-            let mut codecs = Compression::ALL.into_iter();
-            let codec = codecs.find(|codec| codec.name() == v);
-            b.settings.compression = codec.ok_or_else(|| format!("there is no codec {v:?}"))?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "compression.level",
-        aliases: &[
-            "compression.gzip.level",
-            "compression.lz4.level",
-            "compression.zstd.level",
-        ],
-        about: "how hard the compression tries; default: the codec's own",
-        set: |b, v| {
-            b.settings.compression_level = Some(properties::number(v)?);
-            Ok(())
-        },
-    },
-    Property {
-        name: "retries",
-        aliases: &["message.send.max.retries"],
-        about: "accepted for what it mostly means: retries end with the delivery timeout",
-        set: |_, v| match properties::number::<i64>(v)? {
-            0 => Err("deliveries are retried until their timeout".to_owned()),
-            _ => Ok(()),
-        },
-    },
-];

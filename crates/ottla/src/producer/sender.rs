@@ -134,6 +134,10 @@ impl Sender {
     fn usable_connection(&mut self) -> Option<Connection> {
         if self.connection.as_ref().is_some_and(Connection::is_closed) {
             self.connection = None;
+            if self.context.acks == 0 {
+                // The only way in which a broker says that it leads no more.
+                self.context.core.metadata.request_refresh();
+            }
         }
         self.connection.clone()
     }

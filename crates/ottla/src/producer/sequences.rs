@@ -10,6 +10,8 @@
 //! # References
 //! - KIP-98 (idempotent producer), KIP-360 (epoch bump), KIP-679 (idempotence by default)
 
+use ottla_codec::records::add_sequence;
+
 /// The last epoch a producer id is used with, one below the largest, as in Kafka's own clients.
 const LAST_EPOCH: i16 = i16::MAX - 1;
 
@@ -41,17 +43,10 @@ impl Stamp {
     /// The stamp of the records that follow the first `records` of this batch.
     pub(crate) fn after(self, records: u32) -> Self {
         Self {
-            base_sequence: advance(self.base_sequence, records),
+            base_sequence: add_sequence(self.base_sequence, records),
             ..self
         }
     }
-}
-
-/// `sequence` plus `records`, wrapping from 2^31-1 to 0.
-pub(crate) fn advance(sequence: i32, records: u32) -> i32 {
-    let sum = i64::from(sequence) + i64::from(records);
-    let wrapped = sum % (i64::from(i32::MAX) + 1);
-    i32::try_from(wrapped).unwrap_or_default()
 }
 
 /// The numbering of one partition.
@@ -89,7 +84,7 @@ impl Sequences {
             identity,
             base_sequence: self.next,
         };
-        self.next = advance(self.next, records);
+        self.next = add_sequence(self.next, records);
         Ok(stamp)
     }
 
@@ -128,15 +123,15 @@ mod tests {
 
     #[test]
     fn f27_sequences_wrap_to_zero() {
-        assert_eq!(advance(0, 1), 1);
-        assert_eq!(advance(i32::MAX, 1), 0);
-        assert_eq!(advance(i32::MAX - 2, 10), 7);
-        assert_eq!(advance(i32::MAX, u32::MAX), i32::MAX - 1 + 1 - 1);
         let stamp = Stamp {
             identity: FIRST,
             base_sequence: i32::MAX,
         };
         assert_eq!(stamp.after(3).base_sequence, 2);
+        let mut sequences = Sequences::default();
+        sequences.start_at(FIRST, i32::MAX - 1);
+        let numbers = [3, 1].map(|records| sequences.number(records, None).unwrap());
+        assert_eq!(numbers.map(|stamp| stamp.base_sequence), [i32::MAX - 1, 1]);
     }
 
     #[test]

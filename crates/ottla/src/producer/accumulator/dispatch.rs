@@ -233,7 +233,6 @@ impl Accumulator {
                 {
                     self.identity = None;
                 }
-                self.unidentified.push(partition);
                 self.upkeep.notify_one();
                 None
             }

@@ -52,8 +52,6 @@ pub(crate) struct Accumulator {
     pub(super) brokers: BTreeMap<i32, Broker>,
     pub(super) memory: Memory,
     pub(super) identity: Option<Identity>,
-    /// Partitions that cannot go on without another producer id.
-    pub(super) unidentified: Vec<usize>,
     /// No batch expires before this instant; `None` if there was none to expire.
     pub(super) next_expiry: Option<Instant>,
     /// How many batches without an outcome there are per serial they were opened under.
@@ -82,7 +80,6 @@ impl Accumulator {
             partitions: Vec::new(),
             brokers: BTreeMap::new(),
             identity: None,
-            unidentified: Vec::new(),
             next_expiry: None,
             outstanding: BTreeMap::new(),
             next_serial: 0,
@@ -260,7 +257,7 @@ impl Accumulator {
     /// A producer id has been fetched.
     pub(crate) fn identify(&mut self, identity: Identity) {
         self.identity = Some(identity);
-        for partition in mem::take(&mut self.unidentified) {
+        for partition in 0..self.partitions.len() {
             self.mark_ready(partition);
         }
     }

@@ -6,9 +6,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use ottla_codec::records::add_sequence;
 use tokio::time::Instant;
 
-use super::super::sequences::{Identity, Stamp, advance};
+use super::super::sequences::{Identity, Stamp};
 use super::{Action, Answer, Candidate, Route, Window};
 
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ struct Appended {
 impl Appended {
     fn last_sequence(&self) -> i32 {
         let count = u32::try_from(self.records.len()).unwrap();
-        advance(self.stamp.base_sequence, count - 1)
+        add_sequence(self.stamp.base_sequence, count - 1)
     }
 }
 
@@ -57,7 +58,7 @@ impl Log {
                 return Answer::Disowned;
             }
             let expected = if mine == known {
-                advance(last.last_sequence(), 1)
+                add_sequence(last.last_sequence(), 1)
             } else {
                 0
             };
