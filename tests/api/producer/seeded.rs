@@ -186,11 +186,14 @@ async fn traces(world: &World, sent: BTreeMap<i32, Vec<(String, Delivery)>>) -> 
 
 fn check(traces: &Traces) {
     for violation in &traces.violations {
-        // Behind a batch that was refused by a fault, those in flight leave out its sequences; and what a
-        // broker works off late has an epoch that is over.
+        // Behind a batch that was refused by a fault, those in flight leave out its sequences; what a broker works
+        // off late has an epoch that is over; and a part of a batch that was split goes on under its own sequence,
+        // even when the part before it was refused.
         let follows = matches!(
             violation,
-            Violation::OutOfOrderSequence { .. } | Violation::StaleProducerEpoch { .. }
+            Violation::OutOfOrderSequence { .. }
+                | Violation::StaleProducerEpoch { .. }
+                | Violation::FirstSequenceNotZero { .. }
         );
         assert!(follows, "{violation}");
     }
