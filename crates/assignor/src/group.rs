@@ -1,0 +1,150 @@
+//! The question in numbers: topics, members and partitions become indices, so that no algorithm compares strings.
+
+use std::collections::HashMap;
+
+use crate::{Assignment, Member, Topic, Topics, order};
+
+/// An index into the members, as the caller listed them.
+pub(crate) type MemberIndex = u32;
+
+/// A partition's owner, for every partition of the group ([`Group::partitions`]).
+pub(crate) type Owners = Vec<Option<MemberIndex>>;
+
+/// A group's members and the topics they subscribe to, as far as those have partitions.
+///
+/// The partitions of all topics are numbered through, in the order of topic names: those of one topic are
+/// consecutive.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    members: &'a [Member],
+    /// Topics with partitions and at least one subscriber, by name in Java's order.
+    topics: Vec<(&'a str, &'a Topic)>,
+    /// The first partition of every topic, and the number of all partitions at the end.
+    first: Vec<usize>,
+    /// Every topic's subscribers, ascending.
+    subscribers: Vec<Vec<MemberIndex>>,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn new(topics: &'a Topics, members: &'a [Member]) -> Self {
+        let known: Vec<(&str, &Topic)> = topics
+            .iter()
+            .filter(|(_, topic)| topic.partition_count() > 0)
+            .collect();
+        let index: HashMap<&str, u32> = known
+            .iter()
+            .zip(0..)
+            .map(|(&(name, _), topic)| (name, topic))
+            .collect();
+
+        // Indices into `known`, because which of them anybody subscribes to is not known yet. Members mostly
+        // subscribe to the same topics in the same order, and then nothing is looked up again.
+        let mut subscriptions: Vec<Vec<u32>> = Vec::with_capacity(members.len());
+        for (i, member) in members.iter().enumerate() {
+            if i > 0 && member.topics == members[i - 1].topics {
+                subscriptions.push(subscriptions[i - 1].clone());
+                continue;
+            }
+            let mut subscription: Vec<u32> = member
+                .topics
+                .iter()
+                .filter_map(|name| index.get(name.as_str()).copied())
+                .collect();
+            subscription.sort_unstable();
+            subscription.dedup();
+            subscriptions.push(subscription);
+        }
+
+        let mut subscribed = vec![false; known.len()];
+        for &topic in subscriptions.iter().flatten() {
+            subscribed[topic as usize] = true;
+        }
+        let mut kept: Vec<usize> = (0..known.len())
+            .filter(|&topic| subscribed[topic])
+            .collect();
+        kept.sort_by(|&a, &b| order::utf16(known[a].0, known[b].0));
+        let mut renumbered = vec![0; known.len()];
+        for (new, &topic) in kept.iter().enumerate() {
+            renumbered[topic] = new;
+        }
+
+        let topics: Vec<(&str, &Topic)> = kept.iter().map(|&topic| known[topic]).collect();
+        let mut subscribers: Vec<Vec<MemberIndex>> = vec![Vec::new(); topics.len()];
+        for (subscription, member) in subscriptions.iter().zip(0..) {
+            for &topic in subscription {
+                subscribers[renumbered[topic as usize]].push(member);
+            }
+        }
+        let mut first = vec![0];
+        first.extend(topics.iter().scan(0, |sum, (_, topic)| {
+            *sum += topic.partition_count() as usize;
+            Some(*sum)
+        }));
+        Self {
+            members,
+            topics,
+            first,
+            subscribers,
+        }
+    }
+
+    pub(crate) fn members(&self) -> &'a [Member] {
+        self.members
+    }
+
+    /// All members in an order.
+    pub(crate) fn sorted_members(
+        &self,
+        order: fn(&Member, &Member) -> std::cmp::Ordering,
+    ) -> Vec<MemberIndex> {
+        let mut sorted: Vec<MemberIndex> = self
+            .members
+            .iter()
+            .zip(0..)
+            .map(|(_, member)| member)
+            .collect();
+        sorted.sort_by(|&a, &b| order(&self.members[a as usize], &self.members[b as usize]));
+        sorted
+    }
+
+    pub(crate) fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    pub(crate) fn topic(&self, topic: usize) -> &'a Topic {
+        self.topics[topic].1
+    }
+
+    /// The number of partitions of all topics.
+    pub(crate) fn partition_count(&self) -> usize {
+        self.first.last().copied().unwrap_or(0)
+    }
+
+    /// A topic's partitions.
+    pub(crate) fn partitions(&self, topic: usize) -> std::ops::Range<usize> {
+        self.first[topic]..self.first[topic + 1]
+    }
+
+    /// A topic's subscribers, ascending.
+    pub(crate) fn subscribers(&self, topic: usize) -> &[MemberIndex] {
+        &self.subscribers[topic]
+    }
+
+    /// An answer in numbers as an answer in names.
+    pub(crate) fn assignments(&self, owners: &Owners) -> Vec<Assignment> {
+        let mut assignments = vec![Assignment::default(); self.members.len()];
+        for (topic, (name, _)) in self.topics.iter().enumerate() {
+            for (owner, partition) in owners[self.partitions(topic)].iter().zip(0..) {
+                let Some(owner) = owner else { continue };
+                let partitions = &mut assignments[*owner as usize].partitions;
+                match partitions.get_mut(*name) {
+                    Some(partitions) => partitions.push(partition),
+                    None => {
+                        partitions.insert((*name).to_owned(), vec![partition]);
+                    }
+                }
+            }
+        }
+        assignments
+    }
+}
