@@ -72,12 +72,4 @@ impl Cluster {
             .contains_key(&leader)
             .then_some((leader, partition.leader_epoch))
     }
-
-    /// The same view without one topic: for a caller who has given a deleted topic up.
-    #[must_use]
-    pub fn without_topic(&self, name: &str) -> Self {
-        let mut next = self.clone();
-        next.topics.remove(name);
-        next
-    }
 }

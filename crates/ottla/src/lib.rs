@@ -46,3 +46,8 @@ pub use producer::{
     Acks, Compression, Delivery, Partitioner, Producer, ProducerBuilder, ProducerMetrics,
 };
 pub use record::{Header, Record, RecordMetadata};
+
+/// The examples in the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

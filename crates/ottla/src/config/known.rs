@@ -286,10 +286,20 @@ static NAMES: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::properties::names_of;
 
     #[test]
     fn the_names_are_sorted() {
         assert!(NAMES.is_sorted());
         assert!(is_known("acks") && is_known("statistics.interval.ms") && !is_known("ack"));
+    }
+
+    #[test]
+    fn what_one_builder_uses_the_others_know() {
+        let mut used = names_of(crate::client::PROPERTIES);
+        used.extend(names_of(crate::consumer::PROPERTIES));
+        used.extend(names_of(crate::producer::PROPERTIES));
+        used.retain(|name| !is_known(name));
+        assert_eq!(used, [""; 0]);
     }
 }

@@ -17,6 +17,10 @@ pub(crate) struct Property<B: 'static> {
     /// Other spellings: librdkafka's, older ones.
     pub(crate) aliases: &'static [&'static str],
     /// What it sets, with unit and default, for the generated documentation.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by the test that writes the table")
+    )]
     pub(crate) about: &'static str,
     /// Parses the value and sets it; says what is wrong with a value that cannot be.
     pub(crate) set: fn(&mut B, &str) -> std::result::Result<(), String>,

@@ -61,8 +61,7 @@ impl ConsumerBuilder {
         mut self,
         properties: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
-        let mut elsewhere = properties::names_of(crate::client::PROPERTIES);
-        elsewhere.extend(properties::names_of(crate::producer::PROPERTIES));
+        let elsewhere = properties::names_of(crate::client::PROPERTIES);
         properties::apply(&mut self, PROPERTIES, &elsewhere, properties)?;
         Ok(self)
     }

@@ -11,16 +11,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_cluster::TopicPartition;
-use ottla_codec::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
-use ottla_codec::messages::offset_commit::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
-use ottla_codec::messages::offset_fetch::{
-    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
-    OffsetFetchResponse,
-};
-use ottla_codec::{ErrorCode, Message, VersionRange};
+use ottla_codec::Message;
+use ottla_codec::messages::find_coordinator::FindCoordinatorRequest;
+use ottla_codec::messages::offset_commit::OffsetCommitRequest;
+use ottla_codec::messages::offset_fetch::OffsetFetchRequest;
 use ottla_connection::{Backoff, Connection};
+use ottla_coordinator::Refusal;
+use ottla_coordinator::lookup;
+use ottla_coordinator::offsets::{self, Committed};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -28,15 +26,6 @@ use super::positions::Position;
 use super::shared::{Shared, closed};
 use crate::client::{METADATA, Target};
 use crate::error::{Error, ErrorKind, Result};
-
-/// From this version on, FindCoordinator takes several keys.
-const COORDINATOR_KEYS: i16 = 4;
-/// From this version on, OffsetFetch takes several groups.
-const GROUPS: i16 = 8;
-/// From this version on, OffsetFetch can wait for open transactions' commits.
-const REQUIRE_STABLE: i16 = 7;
-/// The last version that names topics rather than ids.
-const LAST_BY_NAME: i16 = 9;
 
 /// An offset to commit, or that was committed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,7 +105,7 @@ impl GroupOffsets {
             rng: shared.core.env.fork_rng(),
             shutdown: shared.shutdown.clone(),
             shared,
-            node: None,
+            known: lookup::Coordinator::new(),
         };
         (Self { jobs }, coordinator.run(queue))
     }
@@ -164,7 +153,7 @@ struct Coordinator {
     shared: Arc<Shared>,
     shutdown: tokio_util::sync::CancellationToken,
     rng: fastrand::Rng,
-    node: Option<i32>,
+    known: lookup::Coordinator,
 }
 
 impl Coordinator {
@@ -276,31 +265,28 @@ impl Coordinator {
             },
             Err(error) => Err(error),
         };
-        if let Err(error) = &outcome
-            && !matches!(error.kind(), ErrorKind::Broker { code, .. }
-                if code.error_code() == ErrorCode::CoordinatorLoadInProgress)
-        {
-            // Whatever it was, asking again who the coordinator is costs little.
-            self.node = None;
+        if let Err(error) = &outcome {
+            match error.kind() {
+                ErrorKind::Broker { code, .. } => self.known.refused(code.error_code()),
+                _ => self.known.lost(),
+            }
         }
         outcome
     }
 
     async fn coordinator(&mut self, group: &str, deadline: Instant) -> Result<Connection> {
-        let node = match self.node {
+        let node = match self.known.node() {
             Some(node) => node,
             None => self.find(group, deadline).await?,
         };
         let pool = &self.shared.core.pool;
-        let connection = pool
+        Ok(pool
             .connection(node, self.shared.coordination(), deadline)
             .await
-            .inspect_err(|_| self.shared.core.metadata.request_refresh())?;
-        self.node = Some(node);
-        Ok(connection)
+            .inspect_err(|_| self.shared.core.metadata.request_refresh())?)
     }
 
-    async fn find(&self, group: &str, deadline: Instant) -> Result<i32> {
+    async fn find(&mut self, group: &str, deadline: Instant) -> Result<i32> {
         let core = &self.shared.core;
         core.metadata.ready(deadline).await?;
         let target: Target = core.any_target();
@@ -309,22 +295,11 @@ impl Coordinator {
         let version = connection
             .versions()
             .pick::<FindCoordinatorRequest>(versions)?;
-        let request = match version {
-            ..COORDINATOR_KEYS => FindCoordinatorRequest {
-                key: group.to_owned(),
-                ..FindCoordinatorRequest::default()
-            },
-            _ => FindCoordinatorRequest {
-                coordinator_keys: vec![group.to_owned()],
-                ..FindCoordinatorRequest::default()
-            },
-        };
+        let request = lookup::Coordinator::request(group, version);
         let response = connection.request(&request, version, deadline).await?;
-        let (node, error) = found(&response, version);
-        match ErrorCode::from_code(error) {
-            ErrorCode::None => Ok(node),
-            code => Err(Error::broker("FindCoordinator", code, None)),
-        }
+        self.known
+            .found(&response, version)
+            .map_err(|refusal| refused("FindCoordinator", refusal))
     }
 }
 
@@ -334,68 +309,28 @@ enum Call<'a> {
     Fetch(&'a [TopicPartition]),
 }
 
-fn found(response: &FindCoordinatorResponse, version: i16) -> (i32, i16) {
-    if version < COORDINATOR_KEYS {
-        return (response.node_id, response.error_code);
-    }
-    match response.coordinators.first() {
-        Some(coordinator) => (coordinator.node_id, coordinator.error_code),
-        None => (-1, ErrorCode::CoordinatorNotAvailable.code()),
-    }
-}
-
 async fn commit(
     connection: &Connection,
     group: &str,
     offsets: &Offsets,
     deadline: Instant,
 ) -> Result<Offsets> {
-    let own = VersionRange {
-        max: LAST_BY_NAME,
-        ..OffsetCommitRequest::VERSIONS
-    };
-    let version = connection.versions().pick::<OffsetCommitRequest>(own)?;
-    let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
-    for (name, committed) in offsets {
-        let partition = OffsetCommitRequestPartition {
-            partition_index: name.partition,
-            committed_offset: committed.offset,
-            committed_leader_epoch: committed.leader_epoch.unwrap_or(-1),
-            committed_metadata: Some(committed.metadata.clone()),
-            ..OffsetCommitRequestPartition::default()
-        };
-        match topics.last_mut() {
-            Some(topic) if *topic.name == *name.topic => topic.partitions.push(partition),
-            _ => topics.push(OffsetCommitRequestTopic {
-                name: name.topic.to_string(),
-                partitions: vec![partition],
-                ..OffsetCommitRequestTopic::default()
-            }),
-        }
-    }
-    let request = OffsetCommitRequest {
-        group_id: group.to_owned(),
-        topics,
-        ..OffsetCommitRequest::default()
-    };
+    let version = connection
+        .versions()
+        .pick::<OffsetCommitRequest>(offsets::COMMIT_VERSIONS)?;
+    let offsets = offsets
+        .iter()
+        .map(|(name, offset)| {
+            (
+                (name.topic.to_string(), name.partition),
+                offset.clone().into(),
+            )
+        })
+        .collect();
+    let request = offsets::commit(group, &offsets);
     let response = connection.request(&request, version, deadline).await?;
-    let mut left: BTreeMap<_, _> = offsets.iter().collect();
-    for topic in &response.topics {
-        for partition in &topic.partitions {
-            let name = TopicPartition::new(topic.name.as_str(), partition.partition_index);
-            left.remove(&name);
-            check("OffsetCommit", partition.error_code, Some(name))?;
-        }
-    }
-    // A success that leaves a partition out is none.
-    match left.into_keys().next() {
-        None => Ok(Offsets::new()),
-        Some(name) => Err(Error::broker(
-            "OffsetCommit",
-            ErrorCode::UnknownServerError,
-            Some(name.clone()),
-        )),
-    }
+    offsets::committed(&response, &offsets).map_err(|refusal| refused("OffsetCommit", refusal))?;
+    Ok(Offsets::new())
 }
 
 async fn fetch(
@@ -404,89 +339,54 @@ async fn fetch(
     partitions: &[TopicPartition],
     deadline: Instant,
 ) -> Result<Offsets> {
-    let own = VersionRange {
-        max: LAST_BY_NAME,
-        ..OffsetFetchRequest::VERSIONS
-    };
-    let version = connection.versions().pick::<OffsetFetchRequest>(own)?;
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for name in partitions {
-        topics.entry(&name.topic).or_default().push(name.partition);
-    }
-    let mut request = OffsetFetchRequest {
-        require_stable: version >= REQUIRE_STABLE,
-        ..OffsetFetchRequest::default()
-    };
-    if version < GROUPS {
-        let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopic {
-            name: name.to_owned(),
-            partition_indexes,
-            ..OffsetFetchRequestTopic::default()
-        };
-        request.group_id = group.to_owned();
-        request.topics = Some(topics.into_iter().map(topic).collect());
-    } else {
-        let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopics {
-            name: name.to_owned(),
-            partition_indexes,
-            ..OffsetFetchRequestTopics::default()
-        };
-        request.groups = vec![OffsetFetchRequestGroup {
-            group_id: group.to_owned(),
-            topics: Some(topics.into_iter().map(topic).collect()),
-            ..OffsetFetchRequestGroup::default()
-        }];
-    }
+    let version = connection
+        .versions()
+        .pick::<OffsetFetchRequest>(offsets::FETCH_VERSIONS)?;
+    let names = partitions.iter().map(|name| (&*name.topic, name.partition));
+    let request = offsets::fetch(group, names, version);
     let response = connection.request(&request, version, deadline).await?;
-    read_committed_offsets(response, group, version)
+    let fetched = offsets::fetched(&response, group, version)
+        .map_err(|refusal| refused("OffsetFetch", refusal))?;
+    Ok(fetched
+        .into_iter()
+        .map(|((topic, partition), offset)| (TopicPartition::new(topic, partition), offset.into()))
+        .collect())
 }
 
-fn read_committed_offsets(
-    response: OffsetFetchResponse,
-    group: &str,
-    version: i16,
-) -> Result<Offsets> {
-    let mut offsets = Offsets::new();
-    if version < GROUPS {
-        check("OffsetFetch", response.error_code, None)?;
-        for topic in response.topics {
-            for p in topic.partitions {
-                let name = TopicPartition::new(topic.name.as_str(), p.partition_index);
-                check("OffsetFetch", p.error_code, Some(name.clone()))?;
-                let found = (p.committed_offset, p.committed_leader_epoch, p.metadata);
-                offsets.extend(committed_offset(found).map(|committed| (name, committed)));
-            }
-        }
-        return Ok(offsets);
-    }
-    let groups = response.groups.into_iter();
-    for answer in groups.filter(|answer| answer.group_id == group) {
-        check("OffsetFetch", answer.error_code, None)?;
-        for topic in answer.topics {
-            for p in topic.partitions {
-                let name = TopicPartition::new(topic.name.as_str(), p.partition_index);
-                check("OffsetFetch", p.error_code, Some(name.clone()))?;
-                let found = (p.committed_offset, p.committed_leader_epoch, p.metadata);
-                offsets.extend(committed_offset(found).map(|committed| (name, committed)));
-            }
+fn refused(api: &'static str, refusal: Refusal) -> Error {
+    Error::broker(
+        api,
+        refusal.code,
+        refusal.partition.map(TopicPartition::from),
+    )
+}
+
+impl From<OffsetAndMetadata> for Committed {
+    fn from(offset: OffsetAndMetadata) -> Self {
+        let OffsetAndMetadata {
+            offset,
+            leader_epoch,
+            metadata,
+        } = offset;
+        Self {
+            offset,
+            leader_epoch,
+            metadata,
         }
     }
-    Ok(offsets)
 }
 
-/// Offset, epoch and metadata as they stand on the wire; a negative offset means that there is none.
-fn committed_offset(wire: (i64, i32, Option<String>)) -> Option<OffsetAndMetadata> {
-    let (offset, epoch, metadata) = wire;
-    (offset >= 0).then(|| OffsetAndMetadata {
-        offset,
-        leader_epoch: (epoch >= 0).then_some(epoch),
-        metadata: metadata.unwrap_or_default(),
-    })
-}
-
-fn check(api: &'static str, code: i16, partition: Option<TopicPartition>) -> Result<()> {
-    match ErrorCode::from_code(code) {
-        ErrorCode::None => Ok(()),
-        code => Err(Error::broker(api, code, partition)),
+impl From<Committed> for OffsetAndMetadata {
+    fn from(committed: Committed) -> Self {
+        let Committed {
+            offset,
+            leader_epoch,
+            metadata,
+        } = committed;
+        Self {
+            offset,
+            leader_epoch,
+            metadata,
+        }
     }
 }

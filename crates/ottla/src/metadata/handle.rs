@@ -179,14 +179,6 @@ impl Metadata {
         });
     }
 
-    /// Forgets a topic: for a caller who has given it up after it was deleted.
-    pub(crate) fn forget(&self, topic: &str) {
-        self.update(|view| {
-            view.cluster.topic(topic)?;
-            Some(view.with_cluster(view.cluster.without_topic(topic)))
-        });
-    }
-
     /// Puts a new view in place of the old one, if the function makes one.
     pub(super) fn update(&self, next: impl FnOnce(&View) -> Option<View>) {
         self.shared.view.send_if_modified(|view| match next(view) {

@@ -253,7 +253,8 @@ impl ProducerBuilder {
     ///
     #[doc = include_str!("properties.md")]
     ///
-    /// Names that belong to the client or a consumer are passed over.
+    /// Names that belong to the client are left to it; others that Kafka clients know are skipped with
+    /// one warning.
     ///
     /// # Errors
     ///
@@ -263,8 +264,7 @@ impl ProducerBuilder {
         mut self,
         properties: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
-        let mut elsewhere = properties::names_of(crate::client::PROPERTIES);
-        elsewhere.extend(properties::names_of(crate::consumer::PROPERTIES));
+        let elsewhere = properties::names_of(crate::client::PROPERTIES);
         properties::apply(&mut self, PROPERTIES, &elsewhere, properties)?;
         Ok(self)
     }
