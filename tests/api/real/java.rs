@@ -1,7 +1,9 @@
-//! Java's clients read what ottla writes.
+//! Java's clients read what ottla writes, and ottla reads what they write.
 
-use ottla::{Compression, Header, Record};
+use ottla::{Compression, Consumer, Header, IsolationLevel, Record, StartFrom, TopicPartition};
 use rstest::rstest;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::support::{PATIENCE, real};
 
@@ -80,4 +82,160 @@ async fn java_reads_every_part_of_a_record(#[case] compression: Compression) {
     for (read, expected) in read.iter().zip(&expected) {
         assert_eq!(read, expected);
     }
+}
+
+/// What is compared of a record: its key, value and headers.
+type Parts = (
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Vec<(String, Option<Vec<u8>>)>,
+);
+
+fn parts(key: Option<&str>, value: Option<&str>, headers: &[(&str, &str)]) -> Parts {
+    let bytes = |text: &str| text.as_bytes().to_vec();
+    let headers = headers
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), Some(bytes(v))))
+        .collect();
+    (key.map(bytes), value.map(bytes), headers)
+}
+
+/// Reads one partition until its end, as it is now.
+async fn read_to_end(consumer: &mut Consumer, partition: &TopicPartition) -> Vec<Parts> {
+    let ends = consumer.end_offsets([partition.clone()]).await.unwrap();
+    let end = ends[partition];
+    let mut read = Vec::new();
+    while consumer.position(partition).await.unwrap() < end {
+        let batch = timeout(PATIENCE, consumer.next())
+            .await
+            .expect("no stall")
+            .unwrap()
+            .unwrap();
+        for record in &batch {
+            let record = record.unwrap();
+            let headers = record
+                .headers()
+                .map(|header| (header.key.to_string(), header.value.map(<[u8]>::to_vec)))
+                .collect();
+            let owned = |bytes: &[u8]| bytes.to_vec();
+            read.push((record.key().map(owned), record.value().map(owned), headers));
+        }
+    }
+    read
+}
+
+#[rstest]
+#[case("none")]
+#[case("gzip")]
+#[case("snappy")]
+#[case("lz4")]
+#[case("zstd")]
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn every_part_of_a_java_producers_record_is_read(#[case] codec: &str) {
+    let client = real::client();
+    let topic = real::topic(&client, "from-java", 1, &[]).await;
+    let mut expected = vec![
+        parts(Some("k"), Some("v"), &[("a", "1"), ("a", "2")]),
+        parts(Some("tombstone"), None, &[]),
+        parts(None, Some("ünïcode"), &[]),
+        parts(Some(""), Some(""), &[]),
+    ];
+    let mut lines =
+        "a:1,a:2\tk\tv\nNULL\ttombstone\tNULL\nNULL\tNULL\tünïcode\nNULL\t\t\n".to_owned();
+    let long = "long ".repeat(200);
+    for n in 0..2_000 {
+        let key = n.to_string();
+        lines += &format!("NULL\t{key}\t{long}\n");
+        expected.push(parts(Some(&key), Some(&long), &[]));
+    }
+    real::console_produce(&topic, codec, lines).await;
+
+    let mut consumer = client.consumer().build().unwrap();
+    let partition = TopicPartition::new(topic, 0);
+    consumer
+        .assign([(partition.clone(), StartFrom::Beginning)])
+        .unwrap();
+    let read = read_to_end(&mut consumer, &partition).await;
+    assert_eq!(read.len(), expected.len());
+    for (read, expected) in read.iter().zip(&expected) {
+        assert_eq!(read, expected);
+    }
+    assert_eq!(consumer.lag(&partition), Some(0));
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn read_committed_sees_what_javas_transactions_committed_and_nothing_else() {
+    const RECORDS: usize = 3_000;
+    let client = real::client();
+    let source = real::topic(&client, "copy-from", 1, &[]).await;
+    let copy = real::topic(&client, "copy-to", 1, &[]).await;
+    let producer = client.producer().build().unwrap();
+    for n in 0..RECORDS {
+        let value = n.to_string();
+        drop(
+            producer
+                .send(Record::to(&source).value(&value))
+                .await
+                .unwrap(),
+        );
+    }
+    producer.close(PATIENCE).await.unwrap();
+
+    let group = real::unique("copier");
+    let args = [
+        "--input-topic",
+        &source,
+        "--input-partition",
+        "0",
+        "--output-topic",
+        &copy,
+        "--broker-list",
+        &real::brokers(),
+        "--consumer-group",
+        &group,
+        "--transaction-size",
+        "50",
+        "--transactional-id",
+        &group,
+        "--enable-random-aborts",
+    ];
+    let mut copier = real::java("org.apache.kafka.tools.TransactionalMessageCopier", &args);
+    let output = spawn_blocking(move || copier.output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+
+    let partition = TopicPartition::new(copy, 0);
+    let committed = IsolationLevel::ReadCommitted;
+    let mut consumer = client
+        .consumer()
+        .isolation_level(committed)
+        .build()
+        .unwrap();
+    consumer
+        .assign([(partition.clone(), StartFrom::Beginning)])
+        .unwrap();
+    let read = read_to_end(&mut consumer, &partition).await;
+    let expected: Vec<Parts> = (0..RECORDS)
+        .map(|n| parts(None, Some(&n.to_string()), &[]))
+        .collect();
+    assert_eq!(read.len(), expected.len());
+    assert!(read == expected, "committed records, in order, once each");
+
+    let mut consumer = client.consumer().build().unwrap();
+    consumer
+        .assign([(partition.clone(), StartFrom::Beginning)])
+        .unwrap();
+    let uncommitted = read_to_end(&mut consumer, &partition).await;
+    assert!(
+        uncommitted.len() > RECORDS,
+        "nothing was aborted, so this shows nothing"
+    );
 }

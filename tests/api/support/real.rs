@@ -1,7 +1,8 @@
 //! The real Kafka that `cargo xtask test` starts for the tests.
 
 use std::env;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -122,4 +123,40 @@ pub(crate) async fn console_consume(topic: &str, count: usize, more: &[&str]) ->
         String::from_utf8_lossy(&output.stderr)
     );
     text.lines().map(str::to_owned).collect()
+}
+
+/// Has Java's console producer write lines of headers, key and value, with `NULL` for what is null.
+pub(crate) async fn console_produce(topic: &str, codec: &str, lines: String) {
+    let brokers = brokers();
+    let mut args = vec!["--bootstrap-server", &brokers, "--topic", topic];
+    args.extend(["--compression-codec", codec]);
+    let flag = match version() {
+        Version::V2_8 => "--property",
+        _ => "--reader-property",
+    };
+    for property in ["parse.headers=true", "parse.key=true", "null.marker=NULL"] {
+        args.extend([flag, property]);
+    }
+    let mut command = java(version().console_producer(), &args);
+    let output = tokio::task::spawn_blocking(move || {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("Java runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin
+            .write_all(lines.as_bytes())
+            .expect("it reads its input");
+        drop(stdin);
+        child.wait_with_output().expect("Java ends")
+    })
+    .await
+    .expect("no panic");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
