@@ -81,6 +81,9 @@ mod topic_config;
 mod transport;
 mod violations;
 
+/// The messages that requests are intercepted by and answered with.
+pub use ottla_codec as codec;
+
 pub use broker::DialFault;
 pub use builder::{FakeClusterBuilder, TopicSpec};
 pub use cluster::{FakeCluster, OpenTransaction, PartitionInfo};

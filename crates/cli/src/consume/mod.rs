@@ -1,0 +1,13 @@
+//! `ottla consume`: records from partitions to stdout.
+
+mod format;
+mod json;
+pub(crate) mod partitions;
+mod progress;
+mod row;
+mod run;
+mod start;
+
+pub(crate) use format::Format;
+pub(crate) use run::run;
+pub(crate) use start::Start;

@@ -1,0 +1,279 @@
+//! From fetched batches to stdout.
+
+use std::time::Duration;
+
+use ottla::{Client, Consumer, RecordBatch};
+use snafu::ResultExt;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::format::Format;
+use super::json;
+use super::partitions;
+use super::progress::Ends;
+use super::row::Row;
+use super::start::Start;
+use crate::args::{Common, Consume};
+use crate::failure::{Failure, Result, StalledSnafu, StdoutSnafu, SystemSnafu, UnreachableSnafu};
+use crate::interrupt::Interrupt;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::settings::{Environment, Settings};
+
+/// How often positions are looked at while no records come.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// After which time without progress towards the end the cluster is asked whether it is still there.
+const DOUBT: Duration = Duration::from_secs(10);
+
+/// After which time without progress towards the end there is nothing to be expected any more.
+const STALL: Duration = Duration::from_secs(60);
+
+/// How long a reader of stdout may take for the rest, once a signal has come.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long closing may take.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Consumes until there is enough, the end is reached, or a signal comes.
+pub(crate) async fn run(
+    arguments: Consume,
+    common: Common,
+    environment: &Environment,
+) -> Result<()> {
+    let common = common.merge(arguments.common.clone());
+    let mut settings = Settings::of(&common, environment)?;
+    // What a log no longer holds is no reason to skip what it does hold, or to go elsewhere unasked.
+    match arguments.offset {
+        Start::Stored => {}
+        Start::Offset(_) => settings.set_default("auto.offset.reset", "none"),
+        Start::End => settings.set_default("auto.offset.reset", "latest"),
+        _ => settings.set_default("auto.offset.reset", "earliest"),
+    }
+    if let Some(level) = arguments.isolation {
+        settings.set("isolation.level", level.name());
+    }
+    let mut interrupt = Interrupt::listen()?;
+    let begin = async {
+        let client = settings.client()?;
+        let consumer = client.consumer().properties(settings.iter())?.build()?;
+        settings.reach(&client).await?;
+        let found =
+            partitions::find(&client.admin(), &arguments.topic, arguments.partition).await?;
+        let ends = match arguments.exit {
+            true => Some(Ends::new(
+                consumer.end_offsets(found.iter().cloned()).await?,
+            )),
+            false => None,
+        };
+        let starts = partitions::starts(&consumer, &found, arguments.offset).await?;
+        consumer.assign(starts)?;
+        Ok::<_, Failure>((client, consumer, ends))
+    };
+    let (client, consumer, ends) = tokio::select! {
+        biased;
+        () = interrupt.heard() => return Ok(()),
+        begun = begin => begun?,
+    };
+    let print = if arguments.json {
+        Print::Json
+    } else {
+        Print::Format(arguments.format)
+    };
+    let mut run = Run {
+        output: Output::stdout().context(SystemSnafu {
+            doing: "start a thread",
+        })?,
+        progress: Progress::bytes(None, common.verbosity.quiet || !arguments.exit),
+        left: arguments.count.unwrap_or(u64::MAX),
+        moved: Instant::now(),
+        asked: Instant::now(),
+        positions: 0,
+        client,
+        consumer,
+        ends,
+        print,
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = interrupt.heard() => None,
+        outcome = run.all() => Some(outcome),
+    };
+    run.progress.clear();
+    run.consumer.shut_down();
+    let finishing = run.output.finish();
+    let finished = match outcome {
+        Some(_) => tokio::select! {
+            biased;
+            () = interrupt.heard() => Ok(()),
+            finished = finishing => finished,
+        },
+        // Records that were printed in part would look like whole ones.
+        None => tokio::time::timeout(LAST_WORDS, finishing)
+            .await
+            .unwrap_or(Ok(())),
+    };
+    outcome
+        .unwrap_or(Ok(()))
+        .and(finished.context(StdoutSnafu))?;
+    // The connections end with the process; the rest only tells the brokers.
+    tokio::time::timeout(CLOSING, run.consumer.close(CLOSING))
+        .await
+        .ok();
+    Ok(())
+}
+
+#[derive(Debug)]
+enum Print {
+    Format(Format),
+    Json,
+}
+
+struct Run {
+    client: Client,
+    consumer: Consumer,
+    output: Output,
+    progress: Progress,
+    print: Print,
+    /// How many records are still wanted.
+    left: u64,
+    /// Where to stop, if not for a signal.
+    ends: Option<Ends>,
+    /// When there last was progress towards the end.
+    moved: Instant,
+    /// When the cluster was last asked whether it is still there.
+    asked: Instant,
+    /// The sum of all positions when they were last looked at: it changes if one of them does.
+    positions: i64,
+}
+
+impl Run {
+    /// # Cancel safety
+    ///
+    /// After a drop, `output` holds whole records.
+    async fn all(&mut self) -> Result<()> {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.look_at_positions()?;
+        while self.left > 0 && !self.ends.as_ref().is_some_and(Ends::all_done) {
+            let batch = tokio::select! {
+                biased;
+                batch = self.consumer.next() => Some(batch),
+                () = std::future::ready(()) => None,
+            };
+            let batch = match batch {
+                Some(batch) => Some(batch),
+                None => {
+                    // Nothing there at the moment: whoever reads may have what there is.
+                    self.output.flush().await.context(StdoutSnafu)?;
+                    tokio::select! {
+                        biased;
+                        batch = self.consumer.next() => Some(batch),
+                        _ = look.tick(), if self.ends.is_some() => None,
+                    }
+                }
+            };
+            match batch {
+                Some(batch) => match batch? {
+                    Some(batch) => self.take(&batch)?,
+                    None => break,
+                },
+                None => {
+                    self.look_at_positions()?;
+                    self.doubt().await?;
+                }
+            }
+            if self.output.is_full() {
+                self.output.flush().await.context(StdoutSnafu)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints a batch's records, up to the end and the count.
+    fn take(&mut self, batch: &RecordBatch) -> Result<()> {
+        let partition = batch.partition();
+        let end = match &self.ends {
+            Some(ends) => ends.of(partition).unwrap_or(i64::MIN),
+            None => i64::MAX,
+        };
+        let log_append_time = batch.is_log_append_time();
+        let before = self.left;
+        for record in batch {
+            let record = record?;
+            if self.left == 0 || record.offset() >= end {
+                break;
+            }
+            self.left -= 1;
+            let row = Row {
+                topic: &partition.topic,
+                partition: partition.partition,
+                offset: record.offset(),
+                timestamp: record.timestamp(),
+                log_append_time,
+                key: record.key(),
+                value: record.value(),
+                headers: record.headers().map(|header| (header.key, header.value)),
+            };
+            match &self.print {
+                Print::Format(format) => format.write(row, self.output.buffer()),
+                Print::Json => json::write(row, self.output.buffer()),
+            }
+        }
+        self.progress
+            .advance(before - self.left, batch.size_bytes() as u64);
+        self.moved = Instant::now();
+        if let Some(ends) = &mut self.ends
+            && ends.reached(partition, batch.next_offset())
+        {
+            self.consumer.incremental_unassign([partition])?;
+        }
+        Ok(())
+    }
+
+    /// Finds the partitions whose position is at their end though no record came from there.
+    fn look_at_positions(&mut self) -> Result<()> {
+        let Some(ends) = &mut self.ends else {
+            return Ok(());
+        };
+        let mut sum = 0_i64;
+        for (partition, position) in self.consumer.positions() {
+            sum = sum.wrapping_add(position.offset);
+            if ends.reached(&partition, position.offset) {
+                self.consumer.incremental_unassign([&partition])?;
+            }
+        }
+        if sum != self.positions {
+            self.positions = sum;
+            self.moved = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Asks whether the end will ever be reached.
+    async fn doubt(&mut self) -> Result<()> {
+        let Some(ends) = &self.ends else {
+            return Ok(());
+        };
+        let idle = self.moved.elapsed();
+        if idle >= STALL {
+            let remaining = ends.remaining();
+            return StalledSnafu {
+                after: STALL,
+                remaining,
+            }
+            .fail();
+        }
+        if idle >= DOUBT && self.asked.elapsed() >= DOUBT {
+            self.asked = Instant::now();
+            // Fails only if no broker answers within this time; then there is nothing to wait for.
+            let admin = self.client.admin().with_timeout(DOUBT);
+            let brokers = "the cluster any more";
+            admin
+                .describe_cluster()
+                .await
+                .map(drop)
+                .context(UnreachableSnafu { brokers })?;
+        }
+        Ok(())
+    }
+}

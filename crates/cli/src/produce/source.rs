@@ -1,0 +1,185 @@
+//! The files to produce, read on a thread of their own.
+//!
+//! A thread, because reading a terminal or a pipe blocks for as long as it likes, and nothing can call
+//! such a read back: at the end of the program it is left where it is.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc as std_mpsc;
+
+use snafu::{ResultExt, Snafu};
+use tokio::sync::mpsc;
+
+use super::lines::{Chunks, Delimiter, ReadError};
+
+/// How many chunks are read ahead.
+const READ_AHEAD: usize = 2;
+
+/// What can go wrong with a source.
+#[derive(Debug, Snafu)]
+pub(crate) enum SourceError {
+    /// A file that cannot be opened.
+    #[snafu(display("cannot open {name}"))]
+    Open { name: String, source: io::Error },
+    /// A file that cannot be read to its end.
+    #[snafu(display("cannot read {name}"))]
+    Read { name: String, source: ReadError },
+    /// No thread could be started.
+    #[snafu(display("cannot start a thread"))]
+    Thread { source: io::Error },
+}
+
+/// Chunks of whole records, one file after the other.
+#[derive(Debug)]
+pub(crate) struct Source {
+    full: mpsc::Receiver<Result<Vec<u8>, SourceError>>,
+    empty: std_mpsc::Sender<Vec<u8>>,
+}
+
+impl Source {
+    /// Begins to read. `files` in their order; none, or `-`, is stdin.
+    pub(crate) fn open(
+        files: Vec<PathBuf>,
+        delimiter: Delimiter,
+        limit: usize,
+    ) -> Result<Self, SourceError> {
+        let (full_sender, full) = mpsc::channel(READ_AHEAD);
+        let (empty, empties) = std_mpsc::channel::<Vec<u8>>();
+        let read_all = move || {
+            let send = |chunk| full_sender.blocking_send(chunk).is_ok();
+            let empty = || empties.try_recv().unwrap_or_default();
+            if let Err(error) = read_all(files, &delimiter, limit, empty, |chunk| send(Ok(chunk))) {
+                send(Err(error));
+            }
+        };
+        let thread = std::thread::Builder::new().name("reader".to_owned());
+        thread.spawn(read_all).context(ThreadSnafu)?;
+        Ok(Self { full, empty })
+    }
+
+    /// The next chunk; `None` at the end of the last file.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by a drop.
+    pub(crate) async fn next(&mut self) -> Option<Result<Vec<u8>, SourceError>> {
+        self.full.recv().await
+    }
+
+    /// Reads no more. What was read already is still given.
+    pub(crate) fn stop(&mut self) {
+        self.full.close();
+    }
+
+    /// Takes a chunk's memory back for another one.
+    pub(crate) fn recycle(&self, chunk: Vec<u8>) {
+        // The reader needs none when it has come to its end.
+        let _ = self.empty.send(chunk);
+    }
+}
+
+/// The size of all files together, if they are regular ones.
+pub(crate) fn total_bytes(files: &[PathBuf]) -> Option<u64> {
+    if files.is_empty() {
+        return None;
+    }
+    files
+        .iter()
+        .map(|file| {
+            let metadata = file.metadata().ok().filter(|_| !is_stdin(file))?;
+            metadata.is_file().then_some(metadata.len())
+        })
+        .sum()
+}
+
+fn read_all(
+    files: Vec<PathBuf>,
+    delimiter: &Delimiter,
+    limit: usize,
+    empty: impl Fn() -> Vec<u8>,
+    send: impl Fn(Vec<u8>) -> bool,
+) -> Result<(), SourceError> {
+    let files = if files.is_empty() {
+        vec![PathBuf::from("-")]
+    } else {
+        files
+    };
+    for file in files {
+        let (source, name): (Box<dyn Read>, _) = if is_stdin(&file) {
+            (Box::new(io::stdin().lock()), "stdin".to_owned())
+        } else {
+            let name = file.display().to_string();
+            (
+                Box::new(File::open(&file).context(OpenSnafu { name: &name })?),
+                name,
+            )
+        };
+        let mut chunks = Chunks::new(source, delimiter.clone(), limit);
+        loop {
+            let mut chunk = empty();
+            if !chunks
+                .next_into(&mut chunk)
+                .context(ReadSnafu { name: &name })?
+            {
+                break;
+            }
+            if !send(chunk) {
+                // Nobody wants any more.
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(files: &[&Path]) -> (Vec<u8>, Option<SourceError>) {
+        let files = files.iter().map(|file| file.to_path_buf()).collect();
+        let mut source = Source::open(files, Delimiter::new(b"\n"), 100).unwrap();
+        let mut read = Vec::new();
+        while let Some(chunk) = source.next().await {
+            match chunk {
+                Ok(chunk) => {
+                    read.extend_from_slice(&chunk);
+                    read.push(b'|');
+                    source.recycle(chunk);
+                }
+                Err(error) => return (read, Some(error)),
+            }
+        }
+        (read, None)
+    }
+
+    #[tokio::test]
+    async fn a_files_end_ends_its_last_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        std::fs::write(&a, "1\n2").unwrap();
+        std::fs::write(&b, "3\n").unwrap();
+        let (read, error) = read(&[&a, &b]).await;
+        assert_eq!(read, b"1\n|2|3\n|");
+        assert!(error.is_none());
+        assert_eq!(total_bytes(&[a, b]), Some(5));
+        assert_eq!(total_bytes(&[PathBuf::from("-")]), None);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("missing");
+        let error = read(&[&missing]).await.1.unwrap();
+        assert!(
+            error.to_string().starts_with("cannot open ") && error.to_string().ends_with("missing")
+        );
+        let error = read(&[dir.path()]).await.1.unwrap();
+        assert!(error.to_string().starts_with("cannot read "));
+    }
+}

@@ -1,0 +1,63 @@
+//! `ottla fake` and `ottla demo`.
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::support::{command, ended, file, ottla, signal};
+
+#[tokio::test]
+async fn a_fake_cluster_says_where_it_is_and_serves() {
+    for name in ["-INT", "-TERM"] {
+        let mut child = command("fake --brokers 3 --port 0 --topic a:2 --topic b")
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap().unwrap();
+        let address = line
+            .strip_prefix("ready ")
+            .expect("ready HOST:PORT")
+            .to_owned();
+        let list = ottla(&format!("topics list -b {address}")).await.good();
+        let rows: Vec<_> = list
+            .lines()
+            .skip(1)
+            .map(|row| row.split_whitespace().take(2).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(rows, [["a", "2"], ["b", "1"]]);
+        signal(&child, name).await;
+        ended(child).await.good();
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let said = ottla(&format!("fake --port {port}")).await.bad();
+    assert!(
+        said.starts_with("ottla: the fake cluster failed: "),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn the_demo_checks_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let text: Vec<u8> = (0..20_000)
+        .flat_map(|n| format!("line {n}\n").into_bytes())
+        .collect();
+    let path = file(&dir, "text", [&text[..], b"\n\xff\xfe\nlast"].concat());
+    let said = ottla(&format!("demo {}", path.display())).await.good();
+    assert!(said.contains("sending   20003 lines"), "{said}");
+    assert!(
+        said.contains("0 missing, 0 too many, 0 out of order, 0 changed"),
+        "{said}"
+    );
+    assert!(said.ends_with("all is well\n"), "{said}");
+}
+
+#[tokio::test]
+async fn the_demo_needs_nothing() {
+    let said = ottla("demo").await.good();
+    assert!(said.ends_with("all is well\n"), "{said}");
+}

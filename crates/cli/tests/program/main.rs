@@ -1,0 +1,10 @@
+//! The program from outside: what it prints, what it leaves in the cluster, how it ends.
+
+mod bad_input;
+mod bench;
+mod consume;
+mod fake;
+mod produce;
+mod signals;
+mod support;
+mod topics;

@@ -1,0 +1,118 @@
+//! `ottla produce`.
+
+use ottla_fake::FakeCluster;
+use ottla_fake::codec::messages::produce::ProduceRequest;
+
+use crate::support::{cluster, file, log, ottla_on, ottla_reading, values};
+
+#[tokio::test]
+async fn every_line_of_stdin_is_a_record() {
+    let cluster = cluster(1).await;
+    let ended = ottla_reading(&cluster, "produce -t t", b"one\n\n\xff\xfe\x00\nlast").await;
+    assert_eq!(ended.stdout, b"");
+    let summary = ended.summary().to_owned();
+    ended.good();
+    assert!(
+        summary.starts_with("produced 4 records, 10 bytes, in "),
+        "{summary}"
+    );
+    assert!(summary.ends_with(" s, 0 errors"), "{summary}");
+    assert_eq!(
+        values(&cluster, 0).await,
+        [&b"one"[..], b"", b"\xff\xfe\x00", b"last"]
+    );
+    let log = log(&cluster, 0).await;
+    assert!(log.iter().all(|record| record.key.is_none()));
+    assert!(log[1].value.is_some(), "an empty line is an empty value");
+}
+
+#[tokio::test]
+async fn files_come_one_after_the_other() {
+    let cluster = cluster(1).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (file(&dir, "a", "1\n2"), file(&dir, "b", "3\n"));
+    let arguments = format!("produce -t t {} {}", a.display(), b.display());
+    ottla_on(&cluster, &arguments).await.good();
+    assert_eq!(values(&cluster, 0).await, [b"1", b"2", b"3"]);
+}
+
+#[tokio::test]
+async fn keys_headers_nulls_and_the_partition() {
+    let cluster = cluster(3).await;
+    let arguments = r"produce -t t -p 2 -K : -Z -H a=1 -H b -D \x00 -z gzip -q";
+    let ended = ottla_reading(&cluster, arguments, b"k:v\nw\0k:\0:v\0no key").await;
+    assert_eq!(ended.stderr, "");
+    ended.good();
+    let log = log(&cluster, 2).await;
+    let pairs: Vec<_> = log
+        .iter()
+        .map(|r| (r.key.as_deref(), r.value.as_deref()))
+        .collect();
+    let some = |text: &'static str| Some(text.as_bytes());
+    let expected = [
+        (some("k"), some("v\nw")),
+        (some("k"), None),
+        (None, some("v")),
+        (None, some("no key")),
+    ];
+    assert_eq!(pairs, expected);
+    for record in &log {
+        let headers: Vec<_> = record
+            .headers
+            .iter()
+            .map(|(n, v)| (&**n, v.as_deref()))
+            .collect();
+        assert_eq!(headers, [("a", Some(&b"1"[..])), ("b", None)]);
+    }
+}
+
+#[tokio::test]
+async fn many_lines_arrive_in_order_whatever_the_codec_and_the_memory() {
+    let lines: Vec<String> = (0..50_000)
+        .map(|n| format!("line number {n} of many"))
+        .collect();
+    let text = lines.join("\n");
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let cluster = cluster(1).await;
+        let arguments = format!("produce -t t -z {codec} -X buffer.memory=262144");
+        let ended = ottla_reading(&cluster, &arguments, text.as_bytes()).await;
+        let summary = ended.summary().to_owned();
+        ended.good();
+        assert!(summary.starts_with("produced 50000 records, "), "{summary}");
+        assert!(
+            values(&cluster, 0)
+                .await
+                .iter()
+                .eq(lines.iter().map(|line| line.as_bytes())),
+            "{codec}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_refused_record_is_a_failure() {
+    let cluster = cluster(1).await;
+    cluster
+        .set_topic_config("t", "max.message.bytes", "1000")
+        .await
+        .unwrap();
+    let text = [&b"small\n"[..], &[b'x'; 5000], b"\n"].concat();
+    let ended = ottla_reading(&cluster, "produce -t t -X linger.ms=0", &text).await;
+    let summary = ended.summary().to_owned();
+    let said = ended.bad();
+    assert!(said.contains("record 2 failed: "), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(
+        summary.starts_with("produced 1 records, 5 bytes, in ") && summary.ends_with(" 1 errors")
+    );
+}
+
+#[tokio::test]
+async fn what_an_answer_was_lost_for_is_written_once() {
+    let cluster = FakeCluster::builder().topic("t", 1).start().await.unwrap();
+    cluster.on::<ProduceRequest>().times(2).apply_then_close();
+    let ended = ottla_reading(&cluster, "produce -t t", b"a\nb\nc\n").await;
+    ended.good();
+    assert_eq!(values(&cluster, 0).await, [b"a", b"b", b"c"]);
+    assert_eq!(cluster.violations().await.unwrap(), []);
+}
