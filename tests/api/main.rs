@@ -5,3 +5,4 @@ mod consumer;
 mod producer;
 mod real;
 mod support;
+mod versus;

@@ -14,7 +14,7 @@ use ottla_codec::{ErrorCode, Records};
 use super::Outcome;
 use super::hints;
 use super::purgatory::Parked;
-use super::sessions::{SessionContext, Wanted};
+use super::sessions::{Answers, SessionContext, Wanted};
 use crate::state::{RequestContext, State};
 use crate::topic::Partition;
 
@@ -31,7 +31,7 @@ pub(crate) struct PendingFetch {
     unknown: Vec<(Wanted, ErrorCode)>,
     by_topic_id: bool,
     min_bytes: usize,
-    max_bytes: usize,
+    max_bytes: i32,
     read_committed: bool,
     rack: Option<String>,
     leader_only: bool,
@@ -78,31 +78,43 @@ pub(super) fn handle(
             false
         }
     });
-    let max_bytes = request.max_bytes.clamp(0, BROKER_MAX_BYTES);
+    // Brokers look ids up first, and then partitions.
+    unknown.sort_by_key(|(_, error)| *error != ErrorCode::UnknownTopicId);
+    let max_bytes = request.max_bytes.min(BROKER_MAX_BYTES);
     let fetch = PendingFetch {
         session,
         wanted,
         unknown,
         by_topic_id,
         min_bytes: usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0),
-        max_bytes: usize::try_from(max_bytes).unwrap_or(0),
+        max_bytes,
         read_committed: request.isolation_level == 1,
         rack: (context.version >= 11).then_some(request.rack_id),
         // Since follower fetching (v11) a client may read from any replica.
         leader_only: context.version < 11,
     };
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    if wait.is_zero() || is_ready(state, context, &fetch) {
+    if wait.is_zero() || fetch.wanted.is_empty() || reads_enough(state, context, &fetch) {
         return Outcome::Respond(Box::new(answer(state, context, fetch)));
     }
     Outcome::Park(Parked::fetch(fetch, wait))
 }
 
-/// Whether a fetch must not wait (any longer): enough bytes, an error, a truncation, or a replica to go to.
+/// Whether what a fetch finds when it arrives is worth an answer. Unlike later, a batch counts with all its bytes even
+/// if it is larger than its partition's limit.
+fn reads_enough(state: &State, context: &RequestContext, fetch: &PendingFetch) -> bool {
+    let answers = read_all(state, context, fetch);
+    let needs_answer = |answer: &PartitionData| {
+        answer.error_code != ErrorCode::None.code()
+            || answer.preferred_read_replica >= 0
+            || answer.diverging_epoch.end_offset >= 0
+    };
+    let bytes: usize = answers.iter().map(|(_, answer)| size(answer)).sum();
+    bytes >= fetch.min_bytes || answers.iter().any(|(_, answer)| needs_answer(answer))
+}
+
+/// Whether a fetch must not wait any longer: enough bytes, an error, a truncation, or a replica to go to.
 pub(crate) fn is_ready(state: &State, context: &RequestContext, fetch: &PendingFetch) -> bool {
-    if fetch.wanted.is_empty() {
-        return true;
-    }
     let mut bytes = 0;
     for wanted in &fetch.wanted {
         let Ok(partition) = find(state, context, fetch, wanted) else {
@@ -116,9 +128,7 @@ pub(crate) fn is_ready(state: &State, context: &RequestContext, fetch: &PendingF
         {
             return true;
         }
-        let max_bytes = usize::try_from(wanted.max_bytes)
-            .unwrap_or(0)
-            .min(fetch.max_bytes);
+        let max_bytes = usize::try_from(wanted.max_bytes.min(fetch.max_bytes)).unwrap_or(0);
         bytes += partition
             .log
             .readable_bytes(wanted.fetch_offset, max_bytes, bound);
@@ -135,16 +145,7 @@ pub(crate) fn answer(
     context: &RequestContext,
     fetch: PendingFetch,
 ) -> FetchResponse {
-    let mut at_least_one = true;
-    let mut left = fetch.max_bytes;
-    let mut answers = Vec::with_capacity(fetch.wanted.len());
-    for wanted in &fetch.wanted {
-        let answer = read(state, context, &fetch, wanted, left, at_least_one);
-        let size = answer.records.as_ref().map_or(0, Records::len);
-        at_least_one &= size == 0;
-        left = left.saturating_sub(size);
-        answers.push((wanted.clone(), answer));
-    }
+    let mut answers = read_all(state, context, &fetch);
     for (wanted, error) in &fetch.unknown {
         answers.push((wanted.clone(), failed(state, context, wanted, *error)));
     }
@@ -186,12 +187,31 @@ pub(crate) fn answer(
     }
 }
 
+fn read_all(state: &State, context: &RequestContext, fetch: &PendingFetch) -> Answers {
+    let mut at_least_one = true;
+    let mut left = fetch.max_bytes;
+    let mut answers = Vec::with_capacity(fetch.wanted.len() + fetch.unknown.len());
+    for wanted in &fetch.wanted {
+        let answer = read(state, context, fetch, wanted, left, at_least_one);
+        let size = size(&answer);
+        at_least_one &= size == 0;
+        let size = i32::try_from(size).unwrap_or(i32::MAX);
+        left = left.saturating_sub(size).max(0);
+        answers.push((wanted.clone(), answer));
+    }
+    answers
+}
+
+fn size(answer: &PartitionData) -> usize {
+    answer.records.as_ref().map_or(0, Records::len)
+}
+
 fn read(
     state: &State,
     context: &RequestContext,
     fetch: &PendingFetch,
     wanted: &Wanted,
-    left: usize,
+    left: i32,
     at_least_one: bool,
 ) -> PartitionData {
     let partition = match find(state, context, fetch, wanted) {
@@ -233,7 +253,11 @@ fn read(
     let Some(bound) = bound(partition, context.broker, fetch, wanted) else {
         return out_of_range();
     };
-    let max_bytes = usize::try_from(wanted.max_bytes).unwrap_or(0).min(left);
+    let max_bytes = match usize::try_from(wanted.max_bytes.min(left)) {
+        Ok(max_bytes) => max_bytes,
+        Err(_) if wanted.fetch_offset == bound => 0,
+        Err(_) => return failed(state, context, wanted, ErrorCode::UnknownServerError),
+    };
     let records = log.read(wanted.fetch_offset, max_bytes, at_least_one, bound);
     let aborted = fetch.read_committed.then(|| {
         let aborted = log.aborted_between(wanted.fetch_offset, bound);
@@ -407,7 +431,9 @@ fn by_topic(answers: Vec<(Wanted, PartitionData)>) -> Vec<FetchableTopicResponse
     topics
 }
 
+/// What is asked for; a partition that is named twice counts as named last, where it was named first.
 fn wanted(state: &State, request: &FetchRequest) -> Vec<Wanted> {
+    let mut all: Vec<Wanted> = Vec::new();
     let topics = request.topics.iter().flat_map(|topic| {
         let name = state
             .topic_names
@@ -423,7 +449,13 @@ fn wanted(state: &State, request: &FetchRequest) -> Vec<Wanted> {
             max_bytes: partition.partition_max_bytes,
         })
     });
-    topics.collect()
+    for wanted in topics {
+        match all.iter_mut().find(|earlier| earlier.is_same(&wanted)) {
+            Some(earlier) => *earlier = wanted,
+            None => all.push(wanted),
+        }
+    }
+    all
 }
 
 fn forgotten(request: &FetchRequest) -> Vec<Wanted> {

@@ -30,7 +30,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Partitions of a session are told apart by topic id where ids are used, else by name.
-    fn is_same(&self, other: &Self) -> bool {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         self.partition == other.partition
             && if self.topic_id.is_zero() && other.topic_id.is_zero() {
                 self.topic == other.topic

@@ -1,0 +1,21 @@
+//! The chapters on the fake cluster, under paused time.
+
+use ottla_fake::FakeCluster;
+use rstest::rstest;
+
+use super::chapter::{self, Chapter};
+use crate::support::raw::Broker;
+
+#[rstest]
+#[case::producing(chapter::PRODUCING)]
+#[case::idempotence(chapter::IDEMPOTENCE)]
+#[case::fetching(chapter::FETCHING)]
+#[tokio::test(start_paused = true)]
+async fn answers_like_kafka(#[case] chapter: Chapter) {
+    let cluster = FakeCluster::builder()
+        .racks(["rack-1"])
+        .start_in_memory()
+        .await
+        .unwrap();
+    chapter.check(Broker::Fake(cluster)).await;
+}
