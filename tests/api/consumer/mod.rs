@@ -4,9 +4,10 @@ mod faults;
 mod limits;
 mod offsets;
 mod reading;
+mod seeded;
 mod transactions;
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use ottla::{
     Client, Consumer, ConsumerBuilder, CpuWork, Error, RecordBatch, Result, StartFrom,
@@ -18,6 +19,9 @@ use ottla_fake::{FakeCluster, FakeClusterBuilder, LoggedRequest, Record};
 use tokio::time::timeout;
 
 use crate::support::PATIENCE;
+
+/// When the clusters' and clients' wall clocks begin.
+const START_MS: i64 = 1_700_000_000_000;
 
 /// A cluster in memory, and a client of it.
 struct Fixture {
@@ -32,7 +36,17 @@ impl Fixture {
     }
 
     async fn with(configure: impl FnOnce(FakeClusterBuilder) -> FakeClusterBuilder) -> Self {
-        let builder = FakeCluster::builder().seed(1).keep_frames(true);
+        Self::seeded(1, configure).await
+    }
+
+    async fn seeded(
+        seed: u64,
+        configure: impl FnOnce(FakeClusterBuilder) -> FakeClusterBuilder,
+    ) -> Self {
+        let builder = FakeCluster::builder()
+            .seed(seed)
+            .wall_clock_start_ms(START_MS)
+            .keep_frames(true);
         let cluster = configure(builder).start_in_memory().await.unwrap();
         let brokers = cluster.clone();
         let client = Client::builder()
@@ -41,7 +55,8 @@ impl Fixture {
                 let brokers = brokers.clone();
                 async move { brokers.connect(&host, port).await }
             })
-            .seed(1)
+            .seed(seed)
+            .wall_clock(UNIX_EPOCH + Duration::from_millis(START_MS.unsigned_abs()))
             .cpu_work(CpuWork::Inline)
             .build()
             .unwrap();
