@@ -191,10 +191,15 @@ impl<B> Window<B> {
         Some(oldest.deadline)
     }
 
-    /// The batch at a position, with its serial.
-    pub(crate) fn batch_at_mut(&mut self, position: usize) -> Option<(u64, &mut B)> {
-        let entry = self.entries.get_mut(position)?;
-        Some((entry.serial, &mut entry.batch))
+    /// The batches with their serials, oldest first.
+    pub(crate) fn batches_mut(&mut self) -> impl Iterator<Item = (u64, &mut B)> {
+        let entries = self.entries.iter_mut();
+        entries.map(|entry| (entry.serial, &mut entry.batch))
+    }
+
+    /// The batch at a position.
+    pub(crate) fn batch_at(&self, position: usize) -> Option<&B> {
+        self.entries.get(position).map(|entry| &entry.batch)
     }
 
     /// There is another leader: no need to wait for the end of a backoff.

@@ -44,7 +44,7 @@ impl Accumulator {
         if let Some(reason) = &self.closed {
             return Err(reason.clone());
         }
-        let Some(&topic) = self.by_name.get(record.topic) else {
+        let Some(topic) = self.topic(record.topic) else {
             return Ok(Admission::TopicUnknown);
         };
         let size = record_size(record);
@@ -80,6 +80,15 @@ impl Accumulator {
             self.leave_line(ticket);
         }
         Ok(Admission::Admitted(delivery))
+    }
+
+    fn topic(&mut self, name: &str) -> Option<usize> {
+        // Most records are for the same topic as the one before, which spares hashing its name.
+        let last = self.topics.get(self.last_topic);
+        if last.is_none_or(|topic| *topic.name != *name) {
+            self.last_topic = *self.by_name.get(name)?;
+        }
+        Some(self.last_topic)
     }
 
     /// Joins the line for memory, or stays in it.

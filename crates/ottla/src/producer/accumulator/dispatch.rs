@@ -12,6 +12,9 @@ use super::state::Accumulator;
 use crate::error::Error;
 use crate::producer::window::{Candidate, Route};
 
+/// How many batches of a partition are sealed beyond those that may be in flight.
+const SEALED_AHEAD: usize = 3;
+
 /// What one look at a broker's partitions brought.
 #[derive(Debug, Default)]
 pub(crate) struct Haul {
@@ -64,10 +67,10 @@ impl Accumulator {
             if self.partitions[partition].in_haul {
                 continue;
             }
-            let Some(position) = self.next_batch(partition, route, now) else {
-                continue;
-            };
-            let Some(size) = self.sealed_size(partition, position, &mut haul) else {
+            let position = self.next_batch(partition, route, now);
+            self.seal_ahead(partition, &mut haul);
+            let Some((position, size)) = position.and_then(|p| self.sealed_size(partition, p))
+            else {
                 continue;
             };
             if size > room && !haul.parcels.is_empty() {
@@ -179,24 +182,32 @@ impl Accumulator {
         None
     }
 
-    /// The size of a sealed batch; one that is not sealed yet is handed out for it.
-    fn sealed_size(&mut self, partition: usize, position: usize, haul: &mut Haul) -> Option<usize> {
-        let (serial, batch) = self.partitions[partition].window.batch_at_mut(position)?;
-        match std::mem::replace(&mut batch.payload, Payload::Sealing) {
-            Payload::Sealed(sealed) => {
-                let size = sealed.size_bytes();
-                batch.payload = Payload::Sealed(sealed);
-                Some(size)
-            }
-            Payload::Sealing => None,
-            Payload::Unsealed(builder) => {
+    /// Hands out the oldest batches to be sealed, those whose turn has not come included: compressing
+    /// them takes time.
+    fn seal_ahead(&mut self, partition: usize, haul: &mut Haul) {
+        let ahead = self.limits.max_in_flight + SEALED_AHEAD;
+        for (serial, batch) in self.partitions[partition].window.batches_mut().take(ahead) {
+            if let Payload::Unsealed(builder) = &mut batch.payload {
+                let builder = std::mem::take(builder);
+                batch.payload = Payload::Sealing;
                 haul.jobs.push(SealJob {
                     partition,
                     serial,
                     builder,
                 });
-                None
             }
+        }
+    }
+
+    /// The batch at a position with its size, if it is sealed.
+    fn sealed_size(&self, partition: usize, position: usize) -> Option<(usize, usize)> {
+        match &self.partitions[partition]
+            .window
+            .batch_at(position)?
+            .payload
+        {
+            Payload::Sealed(sealed) => Some((position, sealed.size_bytes())),
+            Payload::Sealing | Payload::Unsealed(_) => None,
         }
     }
 

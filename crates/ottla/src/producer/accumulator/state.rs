@@ -48,6 +48,8 @@ pub(crate) struct Accumulator {
     pub(super) topics: Vec<Topic>,
     /// Never iterated.
     pub(super) by_name: HashMap<Arc<str>, usize>,
+    /// The topic of the latest record.
+    pub(super) last_topic: usize,
     pub(super) partitions: Vec<Partition>,
     pub(super) brokers: BTreeMap<i32, Broker>,
     pub(super) memory: Memory,
@@ -77,6 +79,7 @@ impl Accumulator {
             limits,
             topics: Vec::new(),
             by_name: HashMap::new(),
+            last_topic: 0,
             partitions: Vec::new(),
             brokers: BTreeMap::new(),
             identity: None,

@@ -217,6 +217,28 @@ fn each_broker_gets_its_own_partitions_in_one_request() {
 }
 
 #[test]
+fn batches_are_sealed_before_their_turn_comes() {
+    let mut rig = Rig::new(limits(), &[1]);
+    for _ in 0..20 {
+        drop(rig.send(0, 900));
+    }
+    let route = Route {
+        node: 1,
+        connection: 1,
+    };
+    let haul = rig.accumulator.collect(route, rig.now);
+    assert_eq!(haul.jobs.len(), 8);
+    assert!(rig.accumulator.collect(route, rig.now).jobs.is_empty());
+    // Whichever is sealed first, the oldest goes first.
+    for job in haul.jobs.into_iter().rev() {
+        assert!(rig.accumulator.collect(route, rig.now).parcels.is_empty());
+        let sealed = rig.sealer.seal(job.builder);
+        rig.accumulator.sealed(job.partition, job.serial, sealed);
+    }
+    assert_eq!(rig.accumulator.collect(route, rig.now).parcels[0].serial, 0);
+}
+
+#[test]
 fn a_request_holds_no_more_than_its_size() {
     let mut rig = Rig::new(
         Limits {

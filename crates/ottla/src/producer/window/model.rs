@@ -171,7 +171,7 @@ impl World {
             return;
         };
         assert!(self.wire_route == self.route || self.window.in_flight() == 0);
-        let records = self.window.batch_at_mut(position).unwrap().1.clone();
+        let records = self.window.batch_at(position).unwrap().clone();
         let current = Some(Identity { id: 1, epoch: 0 });
         let (serial, stamp) = self.window.dispatch(position, self.route, current).unwrap();
         self.wire_route = self.route;

@@ -54,7 +54,7 @@ impl Rig {
     fn send(&mut self, route: Route) -> Vec<(&'static str, i16, i32)> {
         let mut sent = Vec::new();
         while let Candidate::At(position) = self.window.candidate(self.now, route) {
-            let batch = *self.window.batch_at_mut(position).unwrap().1;
+            let batch = *self.window.batch_at(position).unwrap();
             let (_, stamp) = self.window.dispatch(position, route, Some(ID)).unwrap();
             let Stamp {
                 identity,
