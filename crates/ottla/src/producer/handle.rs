@@ -27,6 +27,27 @@ use crate::record::Record;
 ///
 /// When the last handle is dropped, records without an outcome fail as closed. Call [`flush`](Self::flush)
 /// or [`close`](Self::close) before.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = ottla_fake::FakeCluster::builder().topic("sales", 3).start().await?;
+/// # let servers = cluster.bootstrap_servers();
+/// use std::time::Duration;
+///
+/// use ottla::{Client, Record};
+///
+/// let client = Client::builder().bootstrap_servers(servers).build()?;
+/// let producer = client.producer().build()?;
+/// // Taken in: its place behind the records sent before it is certain.
+/// let delivery = producer.send(Record::to("sales").key("shop-17").value("12.50")).await?;
+/// // Written: all replicas in sync have it.
+/// let written = delivery.await?;
+/// println!("{} at {:?}", written.partition, written.offset);
+/// producer.close(Duration::from_secs(10)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Producer {
     inner: Arc<Inner>,
@@ -253,14 +274,8 @@ impl Inner {
     /// Begins to produce to a topic, if it is known.
     fn adopt_topic(&self, topic: &str) -> bool {
         let Context { shared, core, .. } = &*self.context;
-        let mut interests = self
-            .interests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !interests.contains_key(topic) {
-            interests.insert(topic.to_owned(), core.metadata.hold(topic));
-        }
-        drop(interests);
+        // Keeps it in view for some minutes, should nobody come to produce to it.
+        let interest = core.metadata.hold(topic);
         let cluster = core.metadata.cluster();
         let known = cluster
             .topic(topic)
@@ -269,6 +284,11 @@ impl Inner {
             return false;
         };
         shared.with(|a| a.add_topic(known.name(), &cluster));
+        let mut interests = self
+            .interests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        interests.entry(topic.to_owned()).or_insert(interest);
         true
     }
 

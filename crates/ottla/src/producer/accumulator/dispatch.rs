@@ -38,15 +38,25 @@ pub(crate) struct Parcel {
 }
 
 impl Accumulator {
-    /// Whether anything waits for this broker, now or later; and if later, when.
+    /// When this broker's partitions are to be looked at, if at all.
     pub(crate) fn peek(&mut self, node: i32, now: Instant) -> Option<Instant> {
-        let broker = self.brokers.get(&node)?;
-        let timer = broker.timers.peek().map(|Reverse((at, _))| *at);
-        if broker.ready.is_empty() {
-            timer
-        } else {
-            Some(now)
+        let broker = self.brokers.get_mut(&node)?;
+        // Partitions that have moved on are no reason to go on dialling a broker that may be gone.
+        let partitions = &self.partitions;
+        let moved = |partition: usize| partitions[partition].leader != Some(node);
+        while broker.ready.front().is_some_and(|first| moved(*first)) {
+            broker.ready.pop_front();
         }
+        if !broker.ready.is_empty() {
+            return Some(now);
+        }
+        while let Some(Reverse((at, first))) = broker.timers.peek().copied() {
+            if !moved(first) {
+                return Some(at);
+            }
+            broker.timers.pop();
+        }
+        None
     }
 
     /// Takes out at most one batch per partition that may go over `route` now. Each is in flight from

@@ -271,7 +271,9 @@ fn a_leader_move_takes_the_batches_along() {
     drop(rig.send(0, 10));
     rig.accumulator.flush();
     rig.accumulator.update_cluster(&cluster(&[2], 1));
+    assert_eq!(rig.accumulator.peek(1, rig.now), None);
     assert!(rig.collect(1).is_empty());
+    assert_eq!(rig.accumulator.peek(2, rig.now), Some(rig.now));
     assert_eq!(rig.collect(2).len(), 1);
 }
 
