@@ -3,3 +3,4 @@
 mod admin;
 mod java;
 mod own;
+mod program;

@@ -160,7 +160,7 @@ pub enum ErrorKind {
         limit_name: &'static str,
     },
     /// Time is up.
-    #[snafu(display("{operation} did not finish within {after:?}"))]
+    #[snafu(display("{operation} did not finish within {:?}", rounded(*after)))]
     Timeout {
         /// What was being done.
         operation: &'static str,
@@ -256,7 +256,7 @@ impl BrokerError {
 
 impl fmt::Display for BrokerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (error {})", self.0, self.0.code())
+        self.0.fmt(f)
     }
 }
 
@@ -387,6 +387,15 @@ impl Error {
     pub(crate) fn timeout(operation: &'static str, after: Duration) -> Self {
         Self::new(ErrorKind::Timeout { operation, after })
     }
+}
+
+/// What is left of a deadline reads better without its nanoseconds.
+fn rounded(time: Duration) -> Duration {
+    if time < Duration::from_millis(10) {
+        return time;
+    }
+    let millis = (time.as_micros() + 500) / 1000;
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 impl From<ErrorKind> for Error {

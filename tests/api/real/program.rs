@@ -1,0 +1,262 @@
+//! The `ottla` program on a real Kafka: lines of a file in, the same lines out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::OnceLock;
+
+use rstest::rstest;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::{Duration, interval, timeout};
+
+use crate::support::{PATIENCE, long_runs, real};
+
+/// What a process may take beside its byte budget.
+const BESIDE: u64 = 24 << 20;
+
+/// How a run ended.
+struct Ended {
+    code: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+    /// The most memory it had, in bytes.
+    peak: u64,
+}
+
+impl Ended {
+    #[track_caller]
+    fn good(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self
+    }
+
+    fn last_line(&self) -> &str {
+        self.stderr.lines().last().unwrap_or_default()
+    }
+}
+
+/// The program, built once, beside these tests.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "ottla-cli"])
+            .current_dir(xtask::project::root())
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the program cannot be built");
+        // The tests' binary is in `deps`, below the programs.
+        let tests = std::env::current_exe().expect("a path");
+        let dir = tests.parent().and_then(Path::parent).expect("deps");
+        dir.join("ottla")
+    })
+}
+
+async fn ottla(arguments: &str, stdin: &[u8]) -> Ended {
+    let mut child = Command::new(program())
+        .args(arguments.split_whitespace())
+        .env("OTTLA_BROKERS", real::brokers())
+        .env_remove("OTTLA_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program starts");
+    let mut pipe = child.stdin.take().expect("stdin");
+    let status = format!("/proc/{}/status", child.id().expect("it has just started"));
+    let feed = async {
+        // A program that gives up early does not read all of it.
+        let _ = pipe.write_all(stdin).await;
+        drop(pipe);
+        std::future::pending::<()>().await;
+    };
+    let mut peak = 0;
+    let watch = async {
+        let mut tick = interval(Duration::from_millis(10));
+        loop {
+            tick.tick().await;
+            peak = peak_memory(&status).unwrap_or(0).max(peak);
+        }
+    };
+    let ended = async {
+        tokio::select! {
+            biased;
+            output = child.wait_with_output() => output.expect("it ends"),
+            () = feed => unreachable!("it waits for ever"),
+            () = watch => unreachable!("it watches for ever"),
+        }
+    };
+    let limit = if long_runs() {
+        10 * PATIENCE
+    } else {
+        2 * PATIENCE
+    };
+    let output = timeout(limit, ended).await.expect("it hangs");
+    Ended {
+        code: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        peak,
+    }
+}
+
+/// The most memory a process has had so far, where Linux tells it.
+fn peak_memory(status: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(status).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+/// Lines that are numbered, so that their order shows: 5 million of them in a long run.
+fn lines() -> Vec<u8> {
+    let count = if long_runs() { 5_000_000 } else { 100_000 };
+    let line = |number: u64| {
+        let noise = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        format!("{number:07} and something that differs, {noise:016x}\n").into_bytes()
+    };
+    (0..count).flat_map(line).collect()
+}
+
+#[rstest]
+#[case("none")]
+#[case("gzip")]
+#[case("snappy")]
+#[case("lz4")]
+#[case("zstd")]
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn lines_come_back_complete_and_in_order(
+    #[case] codec: &str,
+    #[values(false, true)] little: bool,
+) {
+    let topic = real::topic(&real::client(), "lines", 6, &[]).await;
+    let text = lines();
+    let (produce, consume, produce_budget, consume_budget) = match little {
+        true => (
+            "-X buffer.memory=1048576",
+            "-X queued.max.messages.kbytes=1024",
+            1 << 20,
+            1 << 20,
+        ),
+        false => ("", "", 32 << 20, 64 << 20),
+    };
+    let produced = ottla(&format!("produce -t {topic} -z {codec} {produce}"), &text)
+        .await
+        .good();
+    let count = text.iter().filter(|&&byte| byte == b'\n').count();
+    assert!(
+        produced
+            .last_line()
+            .starts_with(&format!("produced {count} records, "))
+    );
+    assert!(produced.last_line().ends_with(" s, 0 errors"));
+    assert!(
+        produced.peak < produce_budget + BESIDE,
+        "{} bytes",
+        produced.peak
+    );
+
+    let format = r"-f %p\t%s\n";
+    let consumed = ottla(&format!("consume -t {topic} -e {format} {consume}"), b"")
+        .await
+        .good();
+    assert!(
+        consumed.peak < consume_budget + BESIDE,
+        "{} bytes",
+        consumed.peak
+    );
+    let mut by_partition = BTreeMap::<&[u8], Vec<&[u8]>>::new();
+    for line in consumed.stdout.split_inclusive(|&byte| byte == b'\n') {
+        let tab = line.iter().position(|&byte| byte == b'\t').expect("a tab");
+        by_partition
+            .entry(&line[..tab])
+            .or_default()
+            .push(&line[tab + 1..]);
+    }
+    assert!(
+        by_partition.values().all(|lines| lines.is_sorted()),
+        "out of order"
+    );
+    let mut all: Vec<&[u8]> = by_partition.into_values().flatten().collect();
+    all.sort_unstable();
+    assert!(
+        all.into_iter()
+            .eq(text.split_inclusive(|&byte| byte == b'\n')),
+        "not the same lines"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn java_reads_what_the_program_wrote() {
+    let topic = real::topic(&real::client(), "program", 1, &[]).await;
+    let stdin = "k:v\n:\nno key\n".as_bytes();
+    ottla(&format!("produce -t {topic} -K : -Z -H a=1 -H b"), stdin)
+        .await
+        .good();
+    let lines = real::console_consume(&topic, 3, &[]).await;
+    let rest: Vec<&str> = lines
+        .iter()
+        .map(|line| line.split_once('\t').expect("a timestamp").1)
+        .collect();
+    assert_eq!(
+        rest,
+        [
+            "Offset:0\ta:1,b:null\tk\tv",
+            "Offset:1\ta:1,b:null\tnull\tnull",
+            "Offset:2\ta:1,b:null\tnull\tno key",
+        ]
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn bad_input_is_one_clear_line() {
+    let topic = real::topic(&real::client(), "bad", 2, &[("max.message.bytes", "2000")]).await;
+    let unknown = real::unique("unknown");
+    let large = vec![b'x'; 100_000];
+    let count = "topic has 2 partitions, there is no partition 2"
+        .replace("topic", &format!("topic {topic}"));
+    for (arguments, stdin, said) in [
+        (
+            format!("consume -t {unknown} -e"),
+            &b""[..],
+            format!("the cluster has no topic {unknown}"),
+        ),
+        (
+            format!("produce -t {unknown}"),
+            b"a",
+            format!("the cluster has no topic {unknown}"),
+        ),
+        (format!("produce -t {topic} -p 2"), b"a", count.clone()),
+        (format!("consume -t {topic} -p 2"), b"", count),
+        (
+            format!("produce -t {topic}"),
+            &large,
+            "MESSAGE_TOO_LARGE".to_owned(),
+        ),
+        (
+            format!("consume -t {topic} -o 7 -c 1"),
+            b"",
+            "out of range".to_owned(),
+        ),
+    ] {
+        let ended = ottla(&arguments, stdin).await;
+        assert_eq!(ended.code, Some(1), "{arguments}: {}", ended.stderr);
+        let errors: Vec<_> = ended
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("ottla: "))
+            .collect();
+        assert!(
+            errors.len() == 1 && errors[0].contains(&said),
+            "{arguments}: {}",
+            ended.stderr
+        );
+    }
+}
