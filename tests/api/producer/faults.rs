@@ -162,6 +162,19 @@ async fn o05_a_retry_is_the_same_batch_byte_for_byte() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn f29_a_first_batch_that_is_refused_is_not_overtaken() {
+    let world = World::new(1).await;
+    let producer = one_by_one(&world).build().unwrap();
+    // The partition does not know the producer, so it would take any sequence after that.
+    let refusal = world.cluster.on::<ProduceRequest>();
+    refusal.error(ErrorCode::NotEnoughReplicas);
+    let results = all(send_six(&producer).await).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(world.values(0).await, SIX);
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn f29_a_new_leader_that_is_not_ready_reorders_nothing() {
     let world = World::new(1).await;
     let producer = one_by_one(&world).build().unwrap();
