@@ -230,6 +230,21 @@ async fn nothing_goes_to_the_new_leader_before_the_old_one_has_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_append_that_waits_for_its_replicas_is_not_repeated() {
+    let world = World::new(1).await;
+    let producer = world.producer();
+    send_all(&producer, &["warm"]).await;
+    world.cluster.hold_replication("t", 0).await.unwrap();
+    let delivery = send(&producer, 0, "a").await;
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    assert!(delivery.try_result().is_none());
+    world.cluster.release_replication("t", 0).await.unwrap();
+    assert_eq!(delivery.await.unwrap().offset, Some(1));
+    assert_eq!(world.values(0).await, ["warm", "a"]);
+    world.assert_no_violations().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_hint_is_followed_without_waiting() {
     let world = World::new(1).await;
     let producer = world.producer();

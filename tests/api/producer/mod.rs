@@ -1,7 +1,8 @@
-//! The producer on the fake cluster, under tokio's paused clock.
+//! The producer on the fake cluster, mostly under tokio's paused clock.
 
 mod basics;
 mod faults;
 mod lifetime;
 mod seeded;
+mod threads;
 mod world;

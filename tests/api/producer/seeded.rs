@@ -268,7 +268,7 @@ fn whatever_breaks_the_log_holds_what_was_promised() {
 
 #[test]
 fn the_same_seed_is_the_same_run() {
-    for seed in [3, 14, 15] {
+    for seed in 0..10 {
         let (first, second) = (run_to_end(seed), run_to_end(seed));
         assert!(first.requests.len() > 50);
         assert_eq!(first.requests, second.requests);
