@@ -1,6 +1,5 @@
 //! A fake cluster in memory and a client of it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -88,9 +87,7 @@ pub(crate) fn client_of(cluster: &FakeCluster) -> ClientBuilder {
 /// One batch in one Produce request.
 #[derive(Clone, Debug)]
 pub(crate) struct Produced {
-    pub(crate) at: Duration,
     pub(crate) broker: i32,
-    pub(crate) partition: i32,
     pub(crate) bytes: Bytes,
     pub(crate) batch: RecordBatch,
 }
@@ -107,9 +104,7 @@ impl Produced {
             let bytes = partition.records.as_ref().unwrap().to_bytes();
             let batch = Batches::new(bytes.clone()).next().unwrap().unwrap();
             Self {
-                at: request.at,
                 broker: request.broker,
-                partition: partition.index,
                 bytes,
                 batch,
             }
@@ -139,13 +134,4 @@ pub(crate) async fn send_all(producer: &Producer, values: &[&str]) -> Vec<Record
         written.push(delivery.await.unwrap());
     }
     written
-}
-
-/// How often each value is in a log.
-pub(crate) fn counts(values: &[String]) -> BTreeMap<&str, usize> {
-    let mut counts = BTreeMap::new();
-    for value in values {
-        *counts.entry(value.as_str()).or_default() += 1;
-    }
-    counts
 }
