@@ -3,6 +3,9 @@
 use std::io;
 
 use bytes::Bytes;
+use ottla_codec::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
 use ottla_codec::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_codec::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ottla_codec::records::{BatchBuilder, BatchFields, Compression, Compressor};
@@ -179,6 +182,27 @@ pub(crate) fn wanted(partition: i32, fetch_offset: i64) -> FetchPartition {
         partition,
         fetch_offset,
         partition_max_bytes: 1 << 20,
+        ..Default::default()
+    }
+}
+
+/// Moves a partition's log start to an offset.
+pub(crate) fn delete_records(
+    topic: &TopicRef,
+    partition: i32,
+    offset: i64,
+) -> DeleteRecordsRequest {
+    DeleteRecordsRequest {
+        topics: vec![DeleteRecordsTopic {
+            name: topic.name.clone(),
+            partitions: vec![DeleteRecordsPartition {
+                partition_index: partition,
+                offset,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        timeout_ms: 30_000,
         ..Default::default()
     }
 }

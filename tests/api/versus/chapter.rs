@@ -7,7 +7,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 use super::run::{Line, Run};
-use super::{fetching, idempotence, producing};
+use super::{describing, fetching, groups, idempotence, lookups, producing, sessions, topics};
 use crate::support::raw::Broker;
 
 type Script = for<'r> fn(&'r mut Run) -> Pin<Box<dyn Future<Output = ()> + 'r>>;
@@ -30,6 +30,26 @@ pub(crate) const IDEMPOTENCE: Chapter = Chapter {
 pub(crate) const FETCHING: Chapter = Chapter {
     name: "fetching",
     script: |run| Box::pin(fetching::script(run)),
+};
+pub(crate) const SESSIONS: Chapter = Chapter {
+    name: "sessions",
+    script: |run| Box::pin(sessions::script(run)),
+};
+pub(crate) const LOOKUPS: Chapter = Chapter {
+    name: "lookups",
+    script: |run| Box::pin(lookups::script(run)),
+};
+pub(crate) const GROUPS: Chapter = Chapter {
+    name: "groups",
+    script: |run| Box::pin(groups::script(run)),
+};
+pub(crate) const DESCRIBING: Chapter = Chapter {
+    name: "describing",
+    script: |run| Box::pin(describing::script(run)),
+};
+pub(crate) const TOPICS: Chapter = Chapter {
+    name: "topics",
+    script: |run| Box::pin(topics::script(run)),
 };
 
 impl Chapter {

@@ -10,6 +10,11 @@ use crate::support::raw::Broker;
 #[case::producing(chapter::PRODUCING)]
 #[case::idempotence(chapter::IDEMPOTENCE)]
 #[case::fetching(chapter::FETCHING)]
+#[case::sessions(chapter::SESSIONS)]
+#[case::lookups(chapter::LOOKUPS)]
+#[case::groups(chapter::GROUPS)]
+#[case::topics(chapter::TOPICS)]
+#[case::describing(chapter::DESCRIBING)]
 #[tokio::test(start_paused = true)]
 async fn answers_like_kafka(#[case] chapter: Chapter) {
     let cluster = FakeCluster::builder()

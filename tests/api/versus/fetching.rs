@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use ottla_codec::Uuid;
-use ottla_codec::messages::delete_records::{
-    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
-};
 use ottla_codec::messages::fetch::{FetchPartition, FetchRequest};
 
 use super::run::Run;
-use crate::support::raw::{TopicRef, batch, fetch, fetch_topic, produce, wanted};
+use crate::support::raw::{TopicRef, batch, delete_records, fetch, fetch_topic, produce, wanted};
 
 pub(super) async fn script(run: &mut Run) {
     let topic = run.topic("t", 3, &[]).await;
@@ -246,20 +243,4 @@ async fn deleted(run: &mut Run, topic: &TopicRef) {
     let request = produce(topic, 12, 0, batch(&["k"]));
     run.step("to a log that has lost its start", 12, &request)
         .await;
-}
-
-fn delete_records(topic: &TopicRef, partition: i32, offset: i64) -> DeleteRecordsRequest {
-    DeleteRecordsRequest {
-        topics: vec![DeleteRecordsTopic {
-            name: topic.name.clone(),
-            partitions: vec![DeleteRecordsPartition {
-                partition_index: partition,
-                offset,
-                ..Default::default()
-            }],
-            ..Default::default()
-        }],
-        timeout_ms: 30_000,
-        ..Default::default()
-    }
 }

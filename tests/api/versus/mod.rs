@@ -5,10 +5,15 @@
 //! `OTTLA_TEST_RECORD=1` a real broker's answers are written down instead.
 
 mod chapter;
+mod describing;
 mod fake;
 mod fetching;
+mod groups;
 mod idempotence;
+mod lookups;
 mod outcome;
 mod producing;
 mod real;
 mod run;
+mod sessions;
+mod topics;

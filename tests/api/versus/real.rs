@@ -11,6 +11,11 @@ use crate::support::real;
 #[case::producing(chapter::PRODUCING)]
 #[case::idempotence(chapter::IDEMPOTENCE)]
 #[case::fetching(chapter::FETCHING)]
+#[case::sessions(chapter::SESSIONS)]
+#[case::lookups(chapter::LOOKUPS)]
+#[case::groups(chapter::GROUPS)]
+#[case::topics(chapter::TOPICS)]
+#[case::describing(chapter::DESCRIBING)]
 #[tokio::test]
 #[ignore = "needs a Kafka broker: cargo xtask test"]
 async fn answers_as_written_down(#[case] chapter: Chapter) {

@@ -12,6 +12,7 @@ use crate::topic::Topic;
 
 const TOPIC_RESOURCE: i8 = 2;
 const DYNAMIC_TOPIC_CONFIG: i8 = 1;
+const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 const DEFAULT_CONFIG: i8 = 5;
 
 pub(super) fn handle(
@@ -52,7 +53,7 @@ fn describe(
         .unwrap_or_default();
     let wanted = |name: &str| match &resource.configuration_keys {
         None => true,
-        Some(keys) => keys.iter().any(|key| key == name),
+        Some(keys) => keys.is_empty() || keys.iter().any(|key| key == name),
     };
     let configs = entries
         .into_iter()
@@ -60,6 +61,9 @@ fn describe(
         .map(|entry| {
             let config_source = if entry.is_set {
                 DYNAMIC_TOPIC_CONFIG
+            } else if entry.name == "min.insync.replicas" {
+                // With eligible leader replicas (KIP-966) the cluster has a setting of its own for it.
+                DYNAMIC_DEFAULT_BROKER_CONFIG
             } else {
                 DEFAULT_CONFIG
             };

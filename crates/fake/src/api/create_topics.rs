@@ -1,5 +1,7 @@
 //! CreateTopics, and making topics in general.
 
+use std::collections::BTreeSet;
+
 use ottla_codec::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
     CreateTopicsResponse,
@@ -65,6 +67,18 @@ impl NewTopic {
             return Err((
                 ErrorCode::TopicAlreadyExists,
                 format!("Topic '{}' already exists.", self.name),
+            ));
+        }
+        let flat = |name: &str| name.replace('.', "_");
+        let has_collision = self.name.contains(['.', '_'])
+            && state
+                .topics
+                .keys()
+                .any(|name| flat(name) == flat(&self.name));
+        if has_collision {
+            return Err((
+                ErrorCode::InvalidTopicException,
+                format!("Topic '{}' collides with an existing topic.", self.name),
             ));
         }
         let mut config = TopicConfig::default();
@@ -146,7 +160,11 @@ pub(super) fn handle(
         .iter()
         .map(|topic| topic.name.clone())
         .collect();
-    let topics = request.topics.into_iter().map(|topic| {
+    // A name that comes twice is refused once.
+    let mut seen = BTreeSet::new();
+    let once = request.topics.into_iter();
+    let once = once.filter(|topic| seen.insert(topic.name.clone()));
+    let topics = once.map(|topic| {
         if names.iter().filter(|name| **name == topic.name).count() > 1 {
             let error = (
                 ErrorCode::InvalidRequest,

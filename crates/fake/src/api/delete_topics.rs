@@ -1,5 +1,7 @@
 //! DeleteTopics, and removing topics in general.
 
+use std::collections::BTreeMap;
+
 use ottla_codec::messages::delete_topics::{
     DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse,
 };
@@ -37,17 +39,36 @@ pub(super) fn handle(
         .into_iter()
         .map(|topic| (topic.name, topic.topic_id));
     let asked: Vec<(Option<String>, Uuid)> = by_name.chain(by_either).collect();
-    let responses = asked.iter().map(|(name, id)| {
-        let repeated = asked
-            .iter()
-            .filter(|other| *other == &(name.clone(), *id))
-            .count()
-            > 1;
-        let deleted = if repeated {
-            Err(ErrorCode::InvalidRequest)
-        } else {
-            delete(state, name.as_deref(), *id)
+    // What is named twice, and be it once by name and once by id, is refused once.
+    let full_name = |name: &Option<String>, id: &Uuid| {
+        name.clone().or_else(|| state.topic_names.get(id).cloned())
+    };
+    let mut times: BTreeMap<(Option<String>, Uuid), usize> = BTreeMap::new();
+    let mut unique = Vec::with_capacity(asked.len());
+    for (name, id) in asked {
+        let full = full_name(&name, &id);
+        let key = match &full {
+            Some(_) if name.is_none() || id.is_zero() => (full.clone(), Uuid::ZERO),
+            _ => (name.clone(), id),
         };
+        let count = times.entry(key.clone()).or_default();
+        *count += 1;
+        if *count == 1 {
+            unique.push((key, (name, id)));
+        }
+    }
+    let responses = unique.into_iter().map(|(key, (name, id))| {
+        let is_repeated = times.get(&key).is_some_and(|&count| count > 1);
+        if is_repeated {
+            let known = key.0.as_ref().and_then(|name| state.topics.get(name));
+            return DeletableTopicResult {
+                topic_id: known.map_or(id, |topic| topic.id),
+                name: key.0,
+                error_code: ErrorCode::InvalidRequest.code(),
+                ..Default::default()
+            };
+        }
+        let deleted = delete(state, name.as_deref(), id);
         match deleted {
             Ok((name, topic_id)) => DeletableTopicResult {
                 name: Some(name),
@@ -55,8 +76,8 @@ pub(super) fn handle(
                 ..Default::default()
             },
             Err(error) => DeletableTopicResult {
-                name: name.clone(),
-                topic_id: *id,
+                name,
+                topic_id: id,
                 error_code: error.code(),
                 error_message: Some("The topic cannot be deleted.".to_owned()),
                 ..Default::default()

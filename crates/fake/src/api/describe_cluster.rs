@@ -5,7 +5,7 @@ use ottla_codec::messages::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
 
-use super::Outcome;
+use super::{Outcome, operations};
 use crate::state::{RequestContext, State};
 
 /// Brokers, as opposed to controllers.
@@ -44,6 +44,9 @@ pub(super) fn handle(
         cluster_id: state.cluster_id.clone(),
         controller_id: view.controller,
         brokers: brokers.collect(),
+        cluster_authorized_operations: operations::of_cluster(
+            request.include_cluster_authorized_operations,
+        ),
         ..Default::default()
     })
 }

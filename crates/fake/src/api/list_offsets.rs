@@ -3,6 +3,8 @@
 //! # References
 //! - KIP-79 (by timestamp), KIP-734 (largest timestamp), KIP-405 (tiered offsets: there is no tier here)
 
+use std::collections::BTreeSet;
+
 use ottla_codec::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
@@ -46,7 +48,11 @@ pub(super) fn handle(
         asked.get(from + 1) == Some(&(topic, partition))
     };
     let topics = request.topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|partition| {
+        // A partition that is asked for twice is refused once.
+        let mut seen = BTreeSet::new();
+        let asked_once = topic.partitions.iter();
+        let asked_once = asked_once.filter(|partition| seen.insert(partition.partition_index));
+        let partitions = asked_once.map(|partition| {
             let answer = if repeated(&topic.name, partition.partition_index) {
                 Err(ErrorCode::InvalidRequest)
             } else {

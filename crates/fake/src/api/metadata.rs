@@ -4,12 +4,12 @@
 //! - KIP-516 (topic ids)
 
 use ottla_codec::messages::metadata::{
-    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
-    MetadataResponseTopic,
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
 };
 use ottla_codec::{ErrorCode, Uuid};
 
-use super::{NewTopic, Outcome};
+use super::{NewTopic, Outcome, operations};
 use crate::metadata_view::{MetadataView, PartitionView, TopicView};
 use crate::state::{RequestContext, State};
 use crate::topic::Topic;
@@ -38,24 +38,18 @@ pub(super) fn handle(
         request.topics.unwrap_or_default()
     };
     let by_id = asked.iter().any(|topic| !topic.topic_id.is_zero());
-    if context.version < 12
-        && asked
-            .iter()
-            .any(|topic| topic.name.is_none() || !topic.topic_id.is_zero())
-    {
-        // Topic ids in requests came with v12; brokers refuse the whole request.
-        let failed = asked.into_iter().map(|topic| {
-            failed(
-                topic.name.unwrap_or_default(),
-                topic.topic_id,
-                ErrorCode::InvalidRequest,
-            )
-        });
-        topics.extend(failed);
+    let has_nameless = asked.iter().any(|topic| topic.name.is_none());
+    if context.version < 12 && (by_id || has_nameless) {
+        // Topic ids in requests came with v12.
+        return refused(context, asked, ErrorCode::InvalidRequest);
+    } else if has_nameless && !by_id {
+        return refused(context, asked, ErrorCode::UnknownServerError);
     } else if by_id {
+        // Names beside ids are not looked at.
         topics.extend(
             asked
                 .iter()
+                .filter(|topic| !topic.topic_id.is_zero())
                 .map(|topic| match view.name_of(topic.topic_id) {
                     Some(name) => view.topics.get(name).map_or_else(
                         || failed_id(topic.topic_id),
@@ -79,6 +73,11 @@ pub(super) fn handle(
             }
         }
     }
+    if request.include_topic_authorized_operations {
+        for topic in &mut topics {
+            topic.topic_authorized_operations = operations::of_topic(true);
+        }
+    }
     let brokers = view
         .brokers
         .iter()
@@ -94,6 +93,33 @@ pub(super) fn handle(
         brokers: brokers.collect(),
         cluster_id: Some(state.cluster_id.clone()),
         controller_id: view.controller,
+        topics,
+        cluster_authorized_operations: operations::of_cluster(
+            request.include_cluster_authorized_operations,
+        ),
+        ..Default::default()
+    })
+}
+
+/// The answer to a request that is refused as a whole.
+fn refused(
+    context: &RequestContext,
+    asked: Vec<MetadataRequestTopic>,
+    error: ErrorCode,
+) -> Outcome {
+    let topics = asked.into_iter().map(|topic| MetadataResponseTopic {
+        is_internal: false,
+        ..failed(topic.name.unwrap_or_default(), topic.topic_id, error)
+    });
+    let topics = topics.collect();
+    let error = if context.version >= 13 {
+        error
+    } else {
+        ErrorCode::None
+    };
+    Outcome::respond(MetadataResponse {
+        error_code: error.code(),
+        controller_id: -1,
         topics,
         ..Default::default()
     })

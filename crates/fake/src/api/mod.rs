@@ -16,6 +16,7 @@ mod init_producer_id;
 mod list_offsets;
 mod metadata;
 mod offsets;
+mod operations;
 mod partitions;
 pub(crate) mod produce;
 pub(crate) mod purgatory;

@@ -1,5 +1,7 @@
 //! CreatePartitions: more partitions for a topic that exists.
 
+use std::collections::BTreeSet;
+
 use ottla_codec::ErrorCode;
 use ottla_codec::messages::create_partitions::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
@@ -20,7 +22,11 @@ pub(super) fn handle(
         .iter()
         .map(|topic| topic.name.clone())
         .collect();
-    let results = request.topics.into_iter().map(|topic| {
+    // A name that comes twice is refused once.
+    let mut seen = BTreeSet::new();
+    let once = request.topics.into_iter();
+    let once = once.filter(|topic| seen.insert(topic.name.clone()));
+    let results = once.map(|topic| {
         let grown = if names.iter().filter(|name| **name == topic.name).count() > 1 {
             Err((
                 ErrorCode::InvalidRequest,

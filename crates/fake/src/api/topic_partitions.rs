@@ -6,7 +6,7 @@ use ottla_codec::messages::describe_topic_partitions::{
     DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic, ResponseCursor,
 };
 
-use super::Outcome;
+use super::{Outcome, operations};
 use crate::metadata_view::PartitionView;
 use crate::state::{RequestContext, State};
 use crate::topic::Topic;
@@ -16,6 +16,16 @@ pub(super) fn handle(
     context: &RequestContext,
     request: DescribeTopicPartitionsRequest,
 ) -> Outcome {
+    if let Some(cursor) = &request.cursor {
+        let is_asked_for = request.topics.is_empty()
+            || request
+                .topics
+                .iter()
+                .any(|topic| topic.name == cursor.topic_name);
+        if cursor.partition_index < 0 || !is_asked_for {
+            return refused(request);
+        }
+    }
     let view = state.metadata_of(context.broker);
     let mut names: Vec<String> = if request.topics.is_empty() {
         view.topics.keys().cloned().collect()
@@ -85,7 +95,23 @@ pub(super) fn handle(
             break;
         }
     }
+    for topic in &mut response.topics {
+        topic.topic_authorized_operations = operations::of_topic(true);
+    }
     Outcome::respond(response)
+}
+
+fn refused(request: DescribeTopicPartitionsRequest) -> Outcome {
+    let topics = request.topics.into_iter();
+    let topics = topics.map(|topic| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name),
+        ..Default::default()
+    });
+    Outcome::respond(DescribeTopicPartitionsResponse {
+        topics: topics.collect(),
+        ..Default::default()
+    })
 }
 
 fn describe(partition: &PartitionView) -> DescribeTopicPartitionsResponsePartition {

@@ -35,20 +35,16 @@ pub(super) fn handle(
             ..Default::default()
         });
     }
-    let supported =
-        FEATURES
-            .iter()
-            .map(|&(name, min_version, max_version, _)| SupportedFeatureKey {
-                name: name.to_owned(),
-                // A minimum of 0 stops old Java clients; brokers say 1 below v4 (KAFKA-17011).
-                min_version: if context.version < 4 {
-                    min_version.max(1)
-                } else {
-                    min_version
-                },
-                max_version,
-                ..Default::default()
-            });
+    // A minimum of 0 stops old Java clients, so brokers leave such features out below v4 (KAFKA-17011).
+    let told = FEATURES
+        .iter()
+        .filter(|&&(_, min_version, ..)| context.version >= 4 || min_version > 0);
+    let supported = told.map(|&(name, min_version, max_version, _)| SupportedFeatureKey {
+        name: name.to_owned(),
+        min_version,
+        max_version,
+        ..Default::default()
+    });
     let finalized = FEATURES
         .iter()
         .map(|&(name, _, _, level)| FinalizedFeatureKey {

@@ -35,7 +35,7 @@ impl LeaderEpochs {
 
     /// The end offset of the largest epoch not above `requested`, as (that epoch, end offset).
     pub(crate) fn end_offset_for(&self, requested: i32, log_end: i64) -> (i32, i64) {
-        if requested < 0 {
+        if requested == UNDEFINED.0 {
             return UNDEFINED;
         }
         if self.latest() == Some(requested) {

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use super::batch::StoredBatch;
 use super::epochs::LeaderEpochs;
 use super::producer_state::ProducerStates;
+use super::search::{Found, largest_timestamp};
 
 /// A finished, aborted transaction as read_committed consumers are told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) struct PartitionLog {
     pub(crate) epochs: LeaderEpochs,
     pub(crate) producers: ProducerStates,
     pub(crate) aborted: Vec<AbortedTransaction>,
+    /// The record with the largest timestamp of those that DeleteRecords has taken, or of all that were there then.
+    pub(crate) largest_deleted: Option<Found>,
     /// Replication stands still here while set.
     pub(crate) high_watermark_hold: Option<i64>,
 }
@@ -150,6 +153,7 @@ impl PartitionLog {
             return false;
         }
         if offset > self.log_start {
+            self.largest_deleted = largest_timestamp(self);
             self.log_start = offset;
             let gone = self
                 .batches
@@ -181,7 +185,10 @@ impl PartitionLog {
             size -= i64::try_from(batch.size()).unwrap_or(0);
             start = batch.last_offset() + 1;
         }
-        self.delete_records(start);
+        if start > self.log_start {
+            self.delete_records(start);
+            self.largest_deleted = None;
+        }
     }
 
     /// Ends the log at `offset`, or before the batch that holds it, and replays the producers' state.
@@ -201,6 +208,7 @@ impl PartitionLog {
         self.log_start = self.log_start.min(self.log_end);
         self.epochs.truncate_from_end(self.log_end);
         let log_end = self.log_end;
+        self.largest_deleted = self.largest_deleted.filter(|found| found.offset < log_end);
         self.aborted.retain(|txn| txn.last_offset < log_end);
         self.producers = ProducerStates::default();
         for batch in self.batches.iter().filter(|batch| batch.has_producer()) {

@@ -28,8 +28,19 @@ pub(crate) fn by_timestamp(log: &PartitionLog, target: i64) -> Option<Found> {
         })
 }
 
-/// The first record with the largest timestamp.
+/// The first record with the largest timestamp, even if DeleteRecords has moved the log start behind it: brokers keep
+/// one such record for each segment, and a log here is one segment.
 pub(crate) fn largest_timestamp(log: &PartitionLog) -> Option<Found> {
+    let deleted = log.largest_deleted;
+    let present = largest_present(log);
+    match (deleted, present) {
+        (Some(deleted), Some(present)) if present.timestamp > deleted.timestamp => Some(present),
+        (Some(deleted), _) => Some(deleted),
+        (None, present) => present,
+    }
+}
+
+fn largest_present(log: &PartitionLog) -> Option<Found> {
     let batch = log
         .batches
         .iter()

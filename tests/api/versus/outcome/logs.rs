@@ -1,95 +1,15 @@
-//! Answers as lines of a transcript: codes and offsets, with what differs from run to run by its name.
+//! What is said of logs: Produce, Fetch, ListOffsets, OffsetForLeaderEpoch, DeleteRecords, InitProducerId.
 
-use std::collections::BTreeMap;
-
+use ottla_codec::Records;
+use ottla_codec::messages::delete_records::DeleteRecordsResponse;
 use ottla_codec::messages::fetch::{FetchResponse, PartitionData};
 use ottla_codec::messages::init_producer_id::InitProducerIdResponse;
 use ottla_codec::messages::list_offsets::ListOffsetsResponse;
+use ottla_codec::messages::offset_for_leader_epoch::OffsetForLeaderEpochResponse;
 use ottla_codec::messages::produce::{PartitionProduceResponse, ProduceResponse};
 use ottla_codec::records::{Batches, TimestampType};
-use ottla_codec::{ErrorCode, Records, Uuid};
 
-/// What the script calls the things whose names differ from run to run.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    names: BTreeMap<String, &'static str>,
-    ids: BTreeMap<Uuid, &'static str>,
-    pub(crate) sessions: BTreeMap<i32, &'static str>,
-}
-
-impl Names {
-    pub(crate) fn add(&mut self, name: &str, stem: &'static str) {
-        self.names.insert(name.to_owned(), stem);
-    }
-
-    pub(crate) fn add_id(&mut self, id: Uuid, stem: &'static str) {
-        self.ids.insert(id, stem);
-    }
-
-    pub(crate) fn name(&self, name: &str) -> String {
-        match self.names.get(name) {
-            Some(stem) => (*stem).to_owned(),
-            None => format!("{name:?}"),
-        }
-    }
-
-    pub(crate) fn id(&self, id: Uuid) -> String {
-        match self.ids.get(&id) {
-            Some(stem) => format!("<{stem}>"),
-            None if id.is_zero() => String::new(),
-            None => "<?>".to_owned(),
-        }
-    }
-
-    /// A topic by name or id, whichever the answer has.
-    pub(crate) fn topic(&self, name: &str, id: Uuid) -> String {
-        if name.is_empty() && !id.is_zero() {
-            self.id(id)
-        } else {
-            format!("{}{}", self.name(name), self.id(id))
-        }
-    }
-}
-
-/// A response as a line.
-pub(crate) trait Outcome {
-    fn outcome(&self, version: i16, names: &Names) -> String;
-}
-
-/// `ok`, or Kafka's name of the error.
-pub(crate) fn code(code: i16) -> String {
-    match ErrorCode::from_code(code) {
-        ErrorCode::None => "ok".to_owned(),
-        error => error.name().to_owned(),
-    }
-}
-
-/// A timestamp: those of the script are small, others are the broker's clock.
-pub(crate) fn time(timestamp: i64) -> String {
-    if timestamp > 1_000_000_000_000 {
-        "now".to_owned()
-    } else {
-        timestamp.to_string()
-    }
-}
-
-pub(crate) fn join(items: impl IntoIterator<Item = String>) -> String {
-    let items: Vec<String> = items.into_iter().collect();
-    if items.is_empty() {
-        "nothing".to_owned()
-    } else {
-        items.join("; ")
-    }
-}
-
-/// ` name=value` unless it is what the protocol says when there is nothing to say.
-pub(crate) fn unless<T: PartialEq + std::fmt::Display>(name: &str, value: T, nothing: T) -> String {
-    if value == nothing {
-        String::new()
-    } else {
-        format!(" {name}={value}")
-    }
-}
+use super::names::{Names, Outcome, code, join, sorted, time, unless};
 
 impl Outcome for ProduceResponse {
     fn outcome(&self, _version: i16, names: &Names) -> String {
@@ -98,10 +18,7 @@ impl Outcome for ProduceResponse {
             let partitions = topic.partition_responses.iter();
             partitions.map(move |answer| format!("{name}/{}", produced(answer)))
         });
-        // Their order is that of a hash map.
-        let mut answers: Vec<String> = answers.collect();
-        answers.sort();
-        join(answers)
+        sorted(answers)
     }
 }
 
@@ -242,7 +159,7 @@ impl Outcome for InitProducerIdResponse {
 
 impl Outcome for ListOffsetsResponse {
     fn outcome(&self, _version: i16, names: &Names) -> String {
-        join(self.topics.iter().flat_map(|topic| {
+        sorted(self.topics.iter().flat_map(|topic| {
             let name = names.name(&topic.name);
             topic.partitions.iter().map(move |answer| {
                 format!(
@@ -252,6 +169,39 @@ impl Outcome for ListOffsetsResponse {
                     answer.offset,
                     answer.leader_epoch,
                     time(answer.timestamp)
+                )
+            })
+        }))
+    }
+}
+
+impl Outcome for OffsetForLeaderEpochResponse {
+    fn outcome(&self, _version: i16, names: &Names) -> String {
+        join(self.topics.iter().flat_map(|topic| {
+            let name = names.name(&topic.topic);
+            topic.partitions.iter().map(move |answer| {
+                format!(
+                    "{name}/{} {} end={} epoch={}",
+                    answer.partition,
+                    code(answer.error_code),
+                    answer.end_offset,
+                    answer.leader_epoch
+                )
+            })
+        }))
+    }
+}
+
+impl Outcome for DeleteRecordsResponse {
+    fn outcome(&self, _version: i16, names: &Names) -> String {
+        join(self.topics.iter().flat_map(|topic| {
+            let name = names.name(&topic.name);
+            topic.partitions.iter().map(move |answer| {
+                format!(
+                    "{name}/{} {} low={}",
+                    answer.partition_index,
+                    code(answer.error_code),
+                    answer.low_watermark
                 )
             })
         }))
