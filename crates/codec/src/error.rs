@@ -1,3 +1,7 @@
+//! What can be wrong with bytes that are decoded, or with values that are encoded.
+//!
+//! Every error names its message and field; a decoding one the byte offset in the frame as well.
+
 use std::fmt;
 
 use snafu::Snafu;

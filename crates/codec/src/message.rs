@@ -1,3 +1,7 @@
+//! What all messages have in common, and encoding or decoding one that stands by itself.
+//!
+//! Frames, with their headers and lengths, are [`frame`](crate::frame)'s.
+
 use std::fmt::Debug;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Kafka's ids of 16 bytes (KIP-516).
+
 use std::{fmt, str::FromStr};
 
 use snafu::Snafu;

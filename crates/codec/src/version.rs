@@ -1,3 +1,5 @@
+//! Ranges of message versions.
+
 use std::fmt;
 
 /// An inclusive range of versions of one message.

@@ -1,3 +1,7 @@
+//! Writing primitive types, without copying large payloads.
+//!
+//! Owns what a value looks like on the wire; which values a message has is the messages' business.
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Records, Segments};

@@ -1,3 +1,7 @@
+//! What is still to be parsed: nom's input type here.
+//!
+//! It only ever narrows: a length from the wire gives a smaller input or an error.
+
 use std::{fmt, iter};
 
 use bytes::Bytes;

@@ -1,3 +1,8 @@
+//! Reading primitive types.
+//!
+//! Complete parsers only: a frame is there as a whole before it is parsed. Counts are checked against the
+//! bytes that remain before anything is reserved for them.
+
 use bytes::Bytes;
 use nom::{
     error::{ContextError, ErrorKind, ParseError},

@@ -1,3 +1,5 @@
+//! Record data as a field of a message; what is in it is [`records`](crate::records)' business.
+
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};

@@ -1,3 +1,5 @@
+//! Encoded bytes on their way out.
+
 use std::{fmt, io::IoSlice, sync::Arc};
 
 use bytes::{Buf, Bytes, BytesMut};

@@ -1,3 +1,5 @@
+//! Tagged fields (KIP-482): known ones by their tag, unknown ones kept as they came.
+
 use bytes::Bytes;
 
 use super::{Encoder, Input, Parsed, ParsedExt as _, parse::fail, unsigned_varint};

@@ -1,3 +1,5 @@
+//! Every message in every version: round trips, and damage of all kinds.
+
 use std::fmt::Write as _;
 
 use bytes::Bytes;
