@@ -1,6 +1,6 @@
 //! The question in numbers: topics, members and partitions become indices, so that no algorithm compares strings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{Assignment, Member, Topic, Topics, order};
 
@@ -27,62 +27,50 @@ pub(crate) struct Group<'a> {
 
 impl<'a> Group<'a> {
     pub(crate) fn new(topics: &'a Topics, members: &'a [Member]) -> Self {
-        let known: Vec<(&str, &Topic)> = topics
+        let mut known: Vec<(&str, &Topic)> = topics
             .iter()
             .filter(|(_, topic)| topic.partition_count() > 0)
             .collect();
-        let index: HashMap<&str, u32> = known
+        known.sort_by(|(a, _), (b, _)| order::utf16(a, b));
+        let index: HashMap<&str, usize> = known
             .iter()
-            .zip(0..)
-            .map(|(&(name, _), topic)| (name, topic))
+            .enumerate()
+            .map(|(topic, &(name, _))| (name, topic))
             .collect();
 
-        // Indices into `known`, because which of them anybody subscribes to is not known yet. Members mostly
-        // subscribe to the same topics in the same order, and then nothing is looked up again.
-        let mut subscriptions: Vec<Vec<u32>> = Vec::with_capacity(members.len());
-        for (i, member) in members.iter().enumerate() {
-            if i > 0 && member.topics == members[i - 1].topics {
-                subscriptions.push(subscriptions[i - 1].clone());
-                continue;
+        let mut subscribers: Vec<Vec<MemberIndex>> = vec![Vec::new(); known.len()];
+        let mut subscription: Vec<usize> = Vec::new();
+        for (i, (member, number)) in members.iter().zip(0..).enumerate() {
+            // Members mostly subscribe to the same topics in the same order, and then nothing is looked up again.
+            if i == 0 || member.topics != members[i - 1].topics {
+                subscription.clear();
+                subscription.extend(
+                    member
+                        .topics
+                        .iter()
+                        .filter_map(|name| index.get(name.as_str())),
+                );
+                subscription.sort_unstable();
+                subscription.dedup();
             }
-            let mut subscription: Vec<u32> = member
-                .topics
-                .iter()
-                .filter_map(|name| index.get(name.as_str()).copied())
-                .collect();
-            subscription.sort_unstable();
-            subscription.dedup();
-            subscriptions.push(subscription);
-        }
-
-        let mut subscribed = vec![false; known.len()];
-        for &topic in subscriptions.iter().flatten() {
-            subscribed[topic as usize] = true;
-        }
-        let mut kept: Vec<usize> = (0..known.len())
-            .filter(|&topic| subscribed[topic])
-            .collect();
-        kept.sort_by(|&a, &b| order::utf16(known[a].0, known[b].0));
-        let mut renumbered = vec![0; known.len()];
-        for (new, &topic) in kept.iter().enumerate() {
-            renumbered[topic] = new;
-        }
-
-        let topics: Vec<(&str, &Topic)> = kept.iter().map(|&topic| known[topic]).collect();
-        let mut subscribers: Vec<Vec<MemberIndex>> = vec![Vec::new(); topics.len()];
-        for (subscription, member) in subscriptions.iter().zip(0..) {
-            for &topic in subscription {
-                subscribers[renumbered[topic as usize]].push(member);
+            for &topic in &subscription {
+                subscribers[topic].push(number);
             }
         }
+
+        let mut subscribed = subscribers
+            .iter()
+            .map(|subscribers| !subscribers.is_empty());
+        known.retain(|_| subscribed.next() == Some(true));
+        subscribers.retain(|subscribers| !subscribers.is_empty());
         let mut first = vec![0];
-        first.extend(topics.iter().scan(0, |sum, (_, topic)| {
+        first.extend(known.iter().scan(0, |sum, (_, topic)| {
             *sum += topic.partition_count() as usize;
             Some(*sum)
         }));
         Self {
             members,
-            topics,
+            topics: known,
             first,
             subscribers,
         }
@@ -128,6 +116,28 @@ impl<'a> Group<'a> {
     /// A topic's subscribers, ascending.
     pub(crate) fn subscribers(&self, topic: usize) -> &[MemberIndex] {
         &self.subscribers[topic]
+    }
+
+    /// Whether a member subscribes to a topic.
+    pub(crate) fn subscribes(&self, member: MemberIndex, topic: usize) -> bool {
+        self.subscribers[topic].binary_search(&member).is_ok()
+    }
+
+    /// Whether all members subscribe to the same topics, those without partitions or metadata included.
+    pub(crate) fn subscriptions_are_equal(&self) -> bool {
+        let set = |member: &'a Member| member.topics.iter().collect::<BTreeSet<_>>();
+        self.members
+            .windows(2)
+            .all(|pair| pair[0].topics == pair[1].topics || set(&pair[0]) == set(&pair[1]))
+    }
+
+    /// The topics' indices by name.
+    pub(crate) fn topic_indices(&self) -> HashMap<&'a str, usize> {
+        self.topics
+            .iter()
+            .enumerate()
+            .map(|(topic, &(name, _))| (name, topic))
+            .collect()
     }
 
     /// An answer in numbers as an answer in names.

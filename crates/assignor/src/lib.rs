@@ -2,12 +2,14 @@
 //!
 //! The leader of a classic consumer group is told what every member subscribes to and answers with what every
 //! member gets. That decision is an [`Assignor`]. This crate owns the trait, the types it speaks ([`Topics`],
-//! [`Member`], [`Assignment`]) and the assignors every Kafka client is expected to know:
+//! [`Member`], [`Assignment`]) and the four assignors every Kafka client is expected to know:
 //!
 //! | type | name in the protocol | rebalance protocols | in short |
 //! |---|---|---|---|
 //! | [`RangeAssignor`] | `range` | eager | per topic, consecutive partitions; follows racks; keeps co-partitioned topics together |
 //! | [`RoundRobinAssignor`] | `roundrobin` | eager | all partitions in turn over the members that subscribe |
+//! | [`StickyAssignor`] | `sticky` | eager | balanced, and what a member had stays with it |
+//! | [`CooperativeStickyAssignor`] | `cooperative-sticky` | cooperative, eager | the same, and nothing is handed over before it is given up |
 //!
 //! They decide as the Java client 4.x does, so that any member of a mixed group may lead it. Where Java's answer
 //! breaks its own promises (a partition that does not exist, two owners, an exception) these keep the promise;
@@ -34,10 +36,12 @@ mod order;
 mod racks;
 mod range;
 mod round_robin;
+mod sticky;
 mod topics;
 
 pub use assignor::{AssignError, Assignor, RebalanceProtocol};
 pub use member::{Assignment, Member, TopicPartitions};
 pub use range::RangeAssignor;
 pub use round_robin::RoundRobinAssignor;
+pub use sticky::{CooperativeStickyAssignor, StickyAssignor};
 pub use topics::{Topic, Topics};

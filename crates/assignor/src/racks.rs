@@ -55,6 +55,11 @@ impl Racks {
         !self.partitions.is_empty()
     }
 
+    /// The number of racks, each a number below it.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     pub(crate) fn of_member(&self, member: MemberIndex) -> Option<Rack> {
         self.members[member as usize]
     }

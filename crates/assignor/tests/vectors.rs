@@ -8,9 +8,16 @@ mod support;
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use ottla_assignor::{Assignor, Member, RangeAssignor, RoundRobinAssignor};
-use support::case::{Case, Expected, cases};
-use support::measure::{Owners, is_valid, owners};
+use ottla_assignor::{
+    Assignment, Assignor, CooperativeStickyAssignor, Member, RangeAssignor, RoundRobinAssignor,
+    StickyAssignor,
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+use support::case::{Answer, Case, Expected, array, bytes, cases, owned, read, text};
+use support::measure::{
+    Claim, Owners, is_balanced, is_valid, kept_and_moved, newest_claimants, owners, score,
+};
 
 /// What became of one file's cases.
 #[derive(Default)]
@@ -120,4 +127,295 @@ fn round_robin() {
 #[test]
 fn round_robin_large() {
     check_stateless(&RoundRobinAssignor::new(), "large.json");
+}
+
+/// Members as the eager assignor hears of them: claims are in the user data.
+fn members_of_sticky(case: &Case) -> Vec<Member> {
+    let with_claim = |(member, claim): (&Member, &Option<Claim>)| {
+        let mut member = member.clone();
+        if let Some(Claim { owned, generation }) = claim {
+            let memory = StickyAssignor::new();
+            memory.on_assignment(&Assignment::from(owned.clone()), generation.unwrap_or(-1));
+            member.user_data = memory.user_data(&[]);
+        }
+        member
+    };
+    case.members
+        .iter()
+        .zip(&case.claims)
+        .map(with_claim)
+        .collect()
+}
+
+/// Members as the cooperative assignor hears of them: as much of a claim as their version of the subscription holds,
+/// and its generation in the user data.
+fn members_of_cooperative_sticky(case: &Case) -> Vec<Member> {
+    let with_claim = |((member, claim), &version): ((&Member, &Option<Claim>), &i64)| {
+        let mut member = member.clone();
+        if let Some(Claim { owned, generation }) = claim {
+            if version >= 1 {
+                member.owned = owned.clone();
+            }
+            member.generation = generation.filter(|&generation| version >= 2 && generation >= 0);
+            let memory = CooperativeStickyAssignor::new();
+            memory.on_assignment(&Assignment::default(), generation.unwrap_or(-1));
+            member.user_data = memory.user_data(&[]);
+        }
+        member
+    };
+    case.members
+        .iter()
+        .zip(&case.claims)
+        .zip(&case.versions)
+        .map(with_claim)
+        .collect()
+}
+
+/// Nobody is given what somebody else holds: the new owner of a claimed partition is one of its newest claimants.
+fn assert_nothing_is_held_twice(case: &Case, members: &[Member], owners: &Owners) {
+    let claims: Vec<Claim> = members
+        .iter()
+        .map(|member| Claim {
+            owned: member.owned.clone(),
+            generation: member.generation,
+        })
+        .collect();
+    for ((topic, partition), claimants) in newest_claimants(&claims) {
+        let slot = owners
+            .get(&topic)
+            .and_then(|slots| slots.get(usize::try_from(partition).ok()?));
+        for owner in slot.into_iter().flatten() {
+            let name = &case.name;
+            assert!(
+                claimants.contains(owner),
+                "{name}: {topic}-{partition} goes to {owner}, {claimants:?} hold it"
+            );
+        }
+    }
+}
+
+/// Compares an answer and what it aims at with Java's. Returns whether exactly.
+fn check_sticky(
+    case: &Case,
+    members: &[Member],
+    owners: &Owners,
+    target: &Owners,
+    java: &Answer,
+) -> bool {
+    let measures = java.measures.as_ref().unwrap();
+    if java.exact && measures.valid && !java.unwithheld {
+        assert_eq!(target, &java.target, "{}: the target", case.name);
+        assert_eq!(owners, &java.owners, "{}", case.name);
+        return true;
+    }
+    if measures.valid {
+        assert!(
+            score(members, target) <= measures.score,
+            "{}: score",
+            case.name
+        );
+        if let Some((kept, moved)) = measures.kept_and_moved {
+            let claims: Vec<Claim> = case
+                .claims
+                .iter()
+                .cloned()
+                .map(Option::unwrap_or_default)
+                .collect();
+            let ours = kept_and_moved(members, &claims, target);
+            assert_eq!(
+                ours.0 + ours.1,
+                kept + moved,
+                "{}: claims counted",
+                case.name
+            );
+            assert!(
+                ours.1 <= moved,
+                "{}: {} moved, {moved} in Java",
+                case.name,
+                ours.1
+            );
+        }
+    }
+    false
+}
+
+#[rstest]
+#[case("sticky.json")]
+#[case("sticky-rounds.json")]
+#[case("sticky-racks.json")]
+#[case("large.json")]
+fn sticky(#[case] file: &str) {
+    let assignor = StickyAssignor::new();
+    let mut tally = Tally::default();
+    for case in cases(file) {
+        if case
+            .assignor
+            .as_deref()
+            .is_some_and(|name| name != "sticky")
+        {
+            continue;
+        }
+        let members = members_of_sticky(&case);
+        let owners = answer(&assignor, &case, &members);
+        assert!(is_balanced(&members, &owners), "{}: {owners:?}", case.name);
+        tally.ran += 1;
+        if let Some(Expected::Answer(java)) = &case.java {
+            tally.java += usize::from(check_sticky(&case, &members, &owners, &owners, java));
+        }
+        if let Some(Expected::Answer(aiokafka)) = &case.aiokafka {
+            let measures = aiokafka.measures.as_ref().unwrap();
+            assert!(
+                !measures.valid || score(&members, &owners) <= measures.score,
+                "{}: score",
+                case.name
+            );
+            tally.aiokafka += usize::from(owners == aiokafka.owners);
+        }
+    }
+    tally.print(&format!("{file} (sticky)"));
+}
+
+#[rstest]
+#[case("cooperative-sticky.json")]
+#[case("cooperative-sticky-rounds.json")]
+#[case("sticky-racks.json")]
+#[case("large.json")]
+fn cooperative_sticky(#[case] file: &str) {
+    let assignor = CooperativeStickyAssignor::new();
+    let mut tally = Tally::default();
+    for case in cases(file) {
+        if case
+            .assignor
+            .as_deref()
+            .is_some_and(|name| name != "cooperative-sticky")
+        {
+            continue;
+        }
+        let members = members_of_cooperative_sticky(&case);
+        let owners = owners(
+            &case.topics,
+            &members,
+            &assignor.assign(&case.topics, &members).unwrap(),
+        );
+        let target = support::measure::owners(
+            &case.topics,
+            &members,
+            &assignor.target(&case.topics, &members),
+        );
+        assert!(
+            is_valid(&case.topics, &members, &target),
+            "{}: {target:?}",
+            case.name
+        );
+        assert!(is_balanced(&members, &target), "{}: {target:?}", case.name);
+        assert_nothing_is_held_twice(&case, &members, &owners);
+        tally.ran += 1;
+        if let Some(Expected::Answer(java)) = &case.java {
+            tally.java += usize::from(check_sticky(&case, &members, &owners, &target, java));
+        }
+    }
+    tally.print(&format!("{file} (cooperative-sticky)"));
+}
+
+/// The user data of the sticky assignors is byte for byte the references'.
+#[test]
+fn wire() {
+    let file = read("wire.json");
+    let (mut ran, mut java, mut aiokafka) = (0, 0, 0);
+    for case in array(&file["cases"]) {
+        let assignor: Box<dyn Assignor> = match text(&case["kind"]) {
+            "sticky-user-data" => Box::new(StickyAssignor::new()),
+            "cooperative-sticky-user-data" => Box::new(CooperativeStickyAssignor::new()),
+            // The subscription and the assignment around it are the protocol's.
+            _ => continue,
+        };
+        let generation = i32::try_from(case["generation"].as_i64().unwrap()).unwrap();
+        let partitions = case["owned"].as_object().map(owned).unwrap_or_default();
+        assignor.on_assignment(&Assignment::from(partitions), generation);
+        let written = assignor.user_data(&[]).unwrap();
+        ran += 1;
+        assert_eq!(written, bytes(text(&case["hex"])), "{}: Java", case["name"]);
+        java += 1;
+        if let Some(hex) = case["hex_aiokafka"].as_str() {
+            assert_eq!(written, bytes(hex), "{}: aiokafka", case["name"]);
+            aiokafka += 1;
+        }
+    }
+    assert!(ran > 0);
+    Tally {
+        ran,
+        java,
+        aiokafka,
+    }
+    .print("wire.json (user data)");
+}
+
+/// An operation on an ordered set, answered by a standard one.
+fn apply(set: &mut BTreeSet<Element>, name: &str, argument: &Value) -> Value {
+    let error = || json!({"error": "KeyError"});
+    let show = |element: Option<&Element>| element.map_or(Value::Null, Element::show);
+    match name {
+        "len" => json!(set.len()),
+        "is_empty" => json!(set.is_empty()),
+        "first" => show(set.first()),
+        "last" => show(set.last()),
+        "iter" => set.iter().map(Element::show).collect(),
+        "contains" => json!(set.contains(&Element::read(argument))),
+        "add" => {
+            set.insert(Element::read(argument));
+            Value::Null
+        }
+        "pop_last" => set.pop_last().map_or_else(error, |element| element.show()),
+        "remove" => {
+            if set.remove(&Element::read(argument)) {
+                Value::Null
+            } else {
+                error()
+            }
+        }
+        other => panic!("an operation {other}"),
+    }
+}
+
+/// A number, or a size and a name.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Element {
+    Number(i64),
+    Pair(i64, String),
+}
+
+impl Element {
+    fn read(value: &Value) -> Self {
+        match value.as_i64() {
+            Some(number) => Self::Number(number),
+            None => Self::Pair(value[0].as_i64().unwrap(), text(&value[1]).to_owned()),
+        }
+    }
+
+    fn show(&self) -> Value {
+        match self {
+            Self::Number(number) => json!(number),
+            Self::Pair(size, name) => json!([size, name]),
+        }
+    }
+}
+
+/// A standard collection serves as the ordered set that sticky balancing rests on.
+#[test]
+fn sorted_set() {
+    let file = read("sorted-set.json");
+    let cases = array(&file["cases"]);
+    for case in cases {
+        let mut set: BTreeSet<Element> = array(&case["init"]).iter().map(Element::read).collect();
+        for (op, expected) in array(&case["ops"]).iter().zip(array(&case["results"])) {
+            let result = apply(&mut set, text(&op[0]), &op[1]);
+            assert_eq!(&result, expected, "{}: {op}", case["name"]);
+        }
+    }
+    assert!(!cases.is_empty());
+    Tally {
+        ran: cases.len(),
+        ..Tally::default()
+    }
+    .print("sorted-set.json (all results equal)");
 }

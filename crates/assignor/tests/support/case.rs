@@ -54,7 +54,8 @@ pub struct Case {
     pub topics: Topics,
     /// Without claims: where those go depends on the assignor.
     pub members: Vec<Member>,
-    pub claims: Vec<Claim>,
+    /// None for a member that never had anything, or whose claim is raw user data.
+    pub claims: Vec<Option<Claim>>,
     /// The version of the subscription each member wrote.
     pub versions: Vec<i64>,
     pub java: Option<Expected>,
@@ -144,15 +145,13 @@ fn version(member: &Value) -> i64 {
     member["subver"].as_i64().unwrap_or(3)
 }
 
-fn read_claim(value: &Value) -> Claim {
-    let owned: BTreeMap<String, Vec<i32>> =
-        value["owned"].as_object().map(owned).unwrap_or_default();
-    Claim {
-        owned,
+fn read_claim(value: &Value) -> Option<Claim> {
+    Some(Claim {
+        owned: owned(value["owned"].as_object()?),
         generation: value["gen"]
             .as_i64()
             .map(|generation| i32::try_from(generation).unwrap()),
-    }
+    })
 }
 
 fn read_expected(value: &Value) -> Option<Expected> {

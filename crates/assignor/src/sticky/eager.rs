@@ -1,0 +1,90 @@
+//! The sticky assignor of the eager protocol.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
+use super::balance::Situation;
+use super::claims::{Claim, NO_GENERATION};
+use super::user_data;
+use crate::{AssignError, Assignment, Assignor, Member, TopicPartitions, Topics};
+
+/// Kafka's `sticky`: as balanced as subscriptions allow, and within that as few movements as possible (KIP-54).
+///
+/// Members give everything up before a rebalance (the protocol is eager) but remember it: each sends its last
+/// assignment and the generation of it as user data. Of several claims to a partition the newest wins; if there are
+/// several newest ones, none does. The user data of Java and aiokafka is read in all versions; bytes that are
+/// neither count as no claim.
+///
+/// Where all subscribe to the same topics, counts differ by at most one. Otherwise no member has two partitions
+/// fewer than another one from which it could take one.
+///
+/// Where members and replicas name their racks, a member keeps only what is in its rack and partitions are given
+/// within racks first; balance comes before both (KIP-881).
+///
+/// Differences from Java: a claim to a partition that does not exist is ignored (Java may hand that partition out or
+/// fail), a partition never returns to an earlier owner that no longer subscribes to it, a member that subscribes to
+/// nothing gets nothing even if it is the first, and a topic named twice counts once.
+///
+/// ```
+/// use ottla_assignor::{Assignor, Member, StickyAssignor, Topics};
+///
+/// let topics = Topics::new().with("t", 4);
+/// let (a, b) = (StickyAssignor::new(), StickyAssignor::new());
+/// let mut members = [Member::new("a", ["t"]), Member::new("b", ["t"])];
+/// let first = a.assign(&topics, &members)?;
+/// a.on_assignment(&first[0], 1);
+/// b.on_assignment(&first[1], 1);
+///
+/// // Whatever ids they come back with, everyone gets what it had.
+/// members[0] = Member { user_data: a.user_data(&[]), ..Member::new("z", ["t"]) };
+/// members[1] = Member { user_data: b.user_data(&[]), ..Member::new("y", ["t"]) };
+/// assert_eq!(a.assign(&topics, &members)?, first);
+/// # Ok::<(), ottla_assignor::AssignError>(())
+/// ```
+#[derive(Debug, Default)]
+#[doc(alias = "org.apache.kafka.clients.consumer.StickyAssignor")]
+pub struct StickyAssignor {
+    memory: Mutex<Option<(TopicPartitions, i32)>>,
+}
+
+impl StickyAssignor {
+    /// The assignor of a member that was not given anything yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Assignor for StickyAssignor {
+    fn name(&self) -> &str {
+        "sticky"
+    }
+
+    fn user_data(&self, _topics: &[String]) -> Option<Vec<u8>> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let (partitions, generation) = memory.as_ref()?;
+        user_data::encode_sticky(partitions, *generation)
+    }
+
+    fn assign(&self, topics: &Topics, members: &[Member]) -> Result<Vec<Assignment>, AssignError> {
+        let claims: Vec<Claim<'_>> = members.iter().map(claim).collect();
+        let situation = Situation::new(topics, members, &claims);
+        Ok(situation.assignments(&situation.balance()))
+    }
+
+    fn on_assignment(&self, assignment: &Assignment, generation: i32) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        *memory = Some((assignment.partitions.clone(), generation));
+    }
+}
+
+fn claim(member: &Member) -> Claim<'_> {
+    let memory = member
+        .user_data
+        .as_deref()
+        .and_then(user_data::decode_sticky);
+    let (partitions, generation) = memory.unwrap_or((TopicPartitions::new(), NO_GENERATION));
+    Claim {
+        partitions: Cow::Owned(partitions),
+        generation,
+    }
+}
