@@ -416,48 +416,58 @@ fn rebalance(topics: &Topics, consumers: &mut [Consumer], generation: i32) -> bo
 }
 
 /// The two rolling restarts of KIP-429: first the cooperative assignor is listed before the eager one, then the eager
-/// one is dropped. Members restart in any order and may do so before the rebalance is over.
+/// one is dropped. Members restart in any order, some so fast that the group only sees a stranger in their place,
+/// and may do so before a rebalance is over.
 fn upgrade(
     topics: &Topics,
     subscriptions: &[Vec<String>],
     steps: [&'static [&'static str]; 3],
     orders: [Vec<usize>; 2],
-    patience: &[bool],
+    chance: &[bool],
 ) {
-    let mut consumers: Vec<Consumer> = subscriptions
-        .iter()
-        .enumerate()
-        .map(|(index, topics)| Consumer {
-            id: format!("c{index}"),
-            topics: topics.clone(),
-            assignors: steps[0],
-            held: TopicPartitions::new(),
-            generation: None,
-        })
-        .collect();
-    let mut generation = 1;
-    rebalance(topics, &mut consumers, generation);
-    let mut patience = patience.iter().cycle();
-    for (assignors, order) in steps[1..].iter().zip(orders) {
-        for index in order {
-            let restarted = &mut consumers[index];
-            restarted.id = format!("{}+", restarted.id);
-            restarted.assignors = assignors;
-            restarted.held.clear();
-            restarted.generation = None;
-            for rounds in 1.. {
-                generation += 1;
-                assert!(rounds < 10, "the group does not come to rest");
-                if !rebalance(topics, &mut consumers, generation) || patience.next() == Some(&false)
-                {
-                    break;
-                }
+    let start = |(index, topics): (usize, &Vec<String>)| Consumer {
+        id: format!("c{index}"),
+        topics: topics.clone(),
+        assignors: steps[0],
+        held: TopicPartitions::new(),
+        generation: None,
+    };
+    let mut consumers: Vec<Consumer> = subscriptions.iter().enumerate().map(start).collect();
+    let mut generation = 0;
+    let mut settle = |consumers: &mut [Consumer], patient: bool| {
+        for rounds in 1.. {
+            assert!(rounds < 10, "the group does not come to rest");
+            generation += 1;
+            if !rebalance(topics, consumers, generation) || !patient {
+                break;
             }
         }
+    };
+    settle(&mut consumers, true);
+    let mut chance = chance.iter().copied().cycle();
+    let mut chance = || chance.next() == Some(true);
+    for (assignors, order) in steps[1..].iter().zip(orders) {
+        for index in order {
+            let stopped = format!("c{index}");
+            let place = consumers
+                .iter()
+                .position(|consumer| consumer.id.starts_with(&stopped))
+                .unwrap();
+            let stopped = consumers.remove(place);
+            if chance() && !consumers.is_empty() {
+                settle(&mut consumers, chance());
+            }
+            consumers.push(Consumer {
+                id: format!("{}+", stopped.id),
+                assignors,
+                held: TopicPartitions::new(),
+                generation: None,
+                ..stopped
+            });
+            settle(&mut consumers, chance());
+        }
     }
-    while rebalance(topics, &mut consumers, generation + 1) {
-        generation += 1;
-    }
+    settle(&mut consumers, true);
     assert!(consumers.iter().all(Consumer::is_cooperative));
     let known = topics
         .iter()
@@ -473,6 +483,8 @@ fn upgrade(
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
     #[test]
     fn an_upgrade_to_the_cooperative_protocol_never_makes_two_owners(
         topics in topics(false),
@@ -481,7 +493,7 @@ proptest! {
                 let order: Vec<usize> = (0..subscriptions.len()).collect();
                 (Just(subscriptions), Just(order.clone()).prop_shuffle(), Just(order).prop_shuffle())
             }),
-        patience in prop::collection::vec(any::<bool>(), 8),
+        chance in prop::collection::vec(any::<bool>(), 16),
         from_range in any::<bool>(),
     ) {
         let steps: [&'static [&'static str]; 3] = if from_range {
@@ -493,7 +505,7 @@ proptest! {
             .into_iter()
             .map(|topics| topics.into_iter().map(str::to_owned).collect())
             .collect();
-        upgrade(&topics, &subscriptions, steps, [first, second], &patience);
+        upgrade(&topics, &subscriptions, steps, [first, second], &chance);
     }
 }
 

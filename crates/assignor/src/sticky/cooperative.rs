@@ -96,3 +96,95 @@ fn claim(member: &Member) -> Claim<'_> {
             .unwrap_or(NO_GENERATION),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TopicPartitions;
+
+    fn holding(id: &str, topics: &[&str], partitions: &[i32]) -> Member {
+        Member {
+            owned: TopicPartitions::from([("t".to_owned(), partitions.to_vec())]),
+            generation: Some(7),
+            ..Member::new(id, topics.iter().copied())
+        }
+    }
+
+    fn owners_of_t(members: &[Member], assignments: &[Assignment]) -> Vec<Option<String>> {
+        let owner = |number: i32| {
+            let has = |assignment: &Assignment| {
+                assignment
+                    .partitions
+                    .get("t")
+                    .is_some_and(|numbers| numbers.contains(&number))
+            };
+            assignments
+                .iter()
+                .position(has)
+                .map(|member| members[member].id.clone())
+        };
+        (0..3).map(owner).collect()
+    }
+
+    fn given(topics: &Topics, members: &[Member]) -> Vec<Option<String>> {
+        let assignments = CooperativeStickyAssignor::new()
+            .assign(topics, members)
+            .unwrap();
+        owners_of_t(members, &assignments)
+    }
+
+    #[test]
+    fn what_two_hold_goes_to_neither_if_subscriptions_are_equal() {
+        let topics = Topics::new().with("t", 3);
+        let members = [holding("a", &["t"], &[0, 1]), holding("b", &["t"], &[1, 2])];
+        assert_eq!(
+            given(&topics, &members),
+            [Some("a".to_owned()), None, Some("b".to_owned())]
+        );
+        let again = [holding("a", &["t"], &[0]), holding("b", &["t"], &[2])];
+        assert!(given(&topics, &again).iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn what_two_hold_stays_with_one_if_subscriptions_are_unequal() {
+        let topics = Topics::new().with("t", 3).with("u", 1);
+        let members = [
+            holding("a", &["t"], &[0, 1]),
+            holding("b", &["t", "u"], &[1, 2]),
+        ];
+        assert_eq!(
+            given(&topics, &members),
+            ["a", "a", "b"].map(|id| Some(id.to_owned()))
+        );
+    }
+
+    #[test]
+    fn an_old_claim_does_not_hand_over_what_a_newer_one_holds() {
+        let topics = Topics::new().with("t", 3).with("u", 3);
+        let back = Member {
+            generation: Some(3),
+            ..holding("a", &["t"], &[1])
+        };
+        let members = [back, holding("b", &["t", "u"], &[0, 1, 2])];
+        let target = CooperativeStickyAssignor::new().target(&topics, &members);
+        assert_eq!(owners_of_t(&members, &target)[1], Some("a".to_owned()));
+        assert_eq!(given(&topics, &members)[1], None);
+    }
+
+    #[test]
+    fn the_generation_may_be_in_the_user_data() {
+        let memory = CooperativeStickyAssignor::new();
+        assert_eq!(memory.user_data(&[]), Some((-1i32).to_be_bytes().to_vec()));
+        memory.on_assignment(&Assignment::default(), 8);
+        let newer = Member {
+            generation: None,
+            user_data: memory.user_data(&[]),
+            ..holding("b", &["t"], &[0])
+        };
+        let members = [holding("a", &["t"], &[0]), newer];
+        assert_eq!(
+            given(&Topics::new().with("t", 1), &members)[0],
+            Some("b".to_owned())
+        );
+    }
+}

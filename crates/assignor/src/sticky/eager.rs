@@ -19,7 +19,8 @@ use crate::{AssignError, Assignment, Assignor, Member, TopicPartitions, Topics};
 /// fewer than another one from which it could take one.
 ///
 /// Where members and replicas name their racks, a member keeps only what is in its rack and partitions are given
-/// within racks first; balance comes before both (KIP-881).
+/// within racks first; balance comes before both (KIP-881). What no member has near may therefore move whenever
+/// the group rebalances, as in Java.
 ///
 /// Differences from Java: a claim to a partition that does not exist is ignored (Java may hand that partition out or
 /// fail), a partition never returns to an earlier owner that no longer subscribes to it, a member that subscribes to
