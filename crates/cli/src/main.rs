@@ -11,6 +11,7 @@ mod demo;
 mod failure;
 mod fake;
 mod interrupt;
+mod log;
 mod output;
 mod produce;
 mod progress;
@@ -18,15 +19,13 @@ mod settings;
 mod text;
 mod topics;
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
 use snafu::ResultExt;
 use tokio::runtime::Builder;
-use tracing_subscriber::filter::LevelFilter;
 
-use args::{Command, CommandLine, Verbosity};
+use args::{Command, CommandLine};
 use failure::{Failure, Result, SystemSnafu, chain};
 use settings::Environment;
 
@@ -43,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(line: CommandLine) -> Result<()> {
-    log(line.verbosity());
+    log::to_stderr(line.verbosity());
     let environment = Environment::read();
     let mut runtime = match line.command {
         // Serves any number of clients.
@@ -70,21 +69,4 @@ fn run(line: CommandLine) -> Result<()> {
     // Reading stdin cannot be called back: nothing waits for such threads.
     runtime.shutdown_background();
     outcome
-}
-
-/// Sends what the client logs to stderr.
-fn log(verbosity: Verbosity) {
-    let level = match (verbosity.quiet, verbosity.verbose) {
-        (true, _) => LevelFilter::ERROR,
-        (false, 0) => LevelFilter::WARN,
-        (false, 1) => LevelFilter::INFO,
-        (false, 2) => LevelFilter::DEBUG,
-        (false, _) => LevelFilter::TRACE,
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_target(false)
-        .without_time()
-        .init();
 }

@@ -50,8 +50,13 @@ async fn nothing_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let said = refusal(&format!("produce -t t -b {address}")).await;
-    assert!(said.contains("refused"), "{said}");
+    let ended = ottla(&format!("produce -t t -b {address}")).await;
+    let said = ended.bad();
+    assert!(one_line(&said).contains("refused"), "{said}");
+    assert!(
+        said.lines().count() <= 2,
+        "a warning is not repeated: {said}"
+    );
 }
 
 #[tokio::test]
