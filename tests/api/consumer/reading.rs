@@ -544,6 +544,33 @@ async fn an_unknown_topic_or_partition_is_an_error_before_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_that_is_deleted_is_an_error_before_long() {
+    let fixture = Fixture::with(|c| c.brokers(3).topic("t", 1).auto_create_topics(false)).await;
+    fixture.fill(0, 1, 10).await;
+    let mut consumer = fixture.reader();
+    read_to(&mut consumer, 10).await;
+    fixture.cluster.delete_topic("t").await.unwrap();
+    let error = next_error(&mut consumer).await;
+    assert!(
+        matches!(error.kind(), ErrorKind::UnknownTopic { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_client_ends_the_reader() {
+    let fixture = Fixture::new(1).await;
+    let mut consumer = fixture.reader();
+    let client = fixture.client.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(SHORT).await;
+        client.close(SHORT).await;
+    });
+    let ended = tokio::time::timeout(SHORT * 3, consumer.next()).await;
+    assert!(ended.expect("it ends").unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn denied_access_is_an_error_that_heals() {
     let fixture = Fixture::new(1).await;
     fixture.fill(0, 1, 1).await;

@@ -277,7 +277,7 @@ impl Assignment {
         if let Some(found) = self.positions.unbroken(partition, lineage) {
             found.consumed_to(end, is_empty);
             // It was held back for lack of room, or until it had drained: it goes on now, not later.
-            if is_empty || (left < limit && left.saturating_add(bytes) >= limit) {
+            if found.must_drain() || (left < limit && left.saturating_add(bytes) >= limit) {
                 self.wakes.work = true;
             }
         }

@@ -443,6 +443,7 @@ impl Fetcher {
         self.shared
             .with_around(&mut self.rng, |assignment, around| {
                 for (target, limit, data) in answers {
+                    found |= data.error_code != 0 || data.preferred_read_replica >= 0;
                     let absorbed = assignment.absorb(&target, limit, data, around);
                     let Absorbed {
                         pieces,

@@ -14,7 +14,7 @@ use ottla_codec::ErrorCode;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::assignment::Lane;
+use super::assignment::{Assignment, Lane};
 use super::config::IsolationLevel;
 use super::fetcher::Fetcher;
 use super::group_offsets::GroupOffsets;
@@ -87,6 +87,8 @@ impl Owner {
         }
         self.fetchers.abort_all();
         self.questions.abort_all();
+        // It may be the client that was closed: the reader has to learn of it.
+        shared.with(Assignment::close);
         shared.core.pool.close_owner(shared.owner);
         shared.core.pool.close_owner(shared.side_owner);
     }
@@ -139,14 +141,12 @@ impl Owner {
 
     /// Tells the caller of partitions that do not exist, once that has lasted; and again, until they do.
     fn tell_unknown(&mut self, view: &View, now: Instant) {
-        let leaderless: Vec<TopicPartition> = self.shared.with(|assignment| {
+        let assigned: Vec<TopicPartition> = self.shared.with(|assignment| {
             let all = assignment.partitions();
-            all.filter(|(_, partition)| partition.leader().is_none())
-                .map(|(name, _)| name.clone())
-                .collect()
+            all.map(|(name, _)| name.clone()).collect()
         });
         let mut unknown = BTreeMap::new();
-        for name in leaderless {
+        for name in assigned {
             let Some(error) = failure(view, &name) else {
                 continue;
             };
@@ -207,30 +207,33 @@ impl Owner {
     }
 }
 
-/// Why the brokers cannot say who leads a partition, if they gave a reason.
+/// What the newest metadata says against a partition.
 fn failure(view: &View, name: &TopicPartition) -> Option<Error> {
-    if let Some(topic) = view.cluster.topic(&name.topic)
-        && !topic.partitions().is_empty()
-    {
-        return topic.partition(name.partition).is_none().then(|| {
-            ErrorKind::UnknownPartition {
-                topic: name.topic.to_string(),
-                partition: name.partition,
-                count: topic.partitions().len(),
-            }
-            .into()
-        });
+    match view.failure(&name.topic) {
+        // Known before or not: if it was deleted, that is what all brokers say before long.
+        Some(ErrorCode::UnknownTopicOrPartition) => {
+            let topic = name.topic.to_string();
+            return Some(ErrorKind::UnknownTopic { topic }.into());
+        }
+        Some(code) if !code.is_retriable() => {
+            return Some(Error::broker("Metadata", code, Some(name.clone())));
+        }
+        _ => {}
     }
-    match view.failure(&name.topic)? {
-        ErrorCode::UnknownTopicOrPartition => Some(
-            ErrorKind::UnknownTopic {
-                topic: name.topic.to_string(),
-            }
-            .into(),
-        ),
-        code if code.is_retriable() => None,
-        code => Some(Error::broker("Metadata", code, Some(name.clone()))),
+    let topic = view.cluster.topic(&name.topic)?;
+    let count = topic.partitions().len();
+    if count == 0 || topic.partition(name.partition).is_some() {
+        return None;
     }
+    let (topic, partition) = (name.topic.to_string(), name.partition);
+    Some(
+        ErrorKind::UnknownPartition {
+            topic,
+            partition,
+            count,
+        }
+        .into(),
+    )
 }
 
 /// Asks a number of questions with one request and hands the answers back.

@@ -622,6 +622,11 @@ impl Partition {
         self.retry_at.is_some()
     }
 
+    /// Whether fetching goes on only once the buffer is empty.
+    pub(crate) fn must_drain(&self) -> bool {
+        self.drain_first
+    }
+
     /// Stops fetching until the buffer is empty; whether that is still to come.
     pub(crate) fn drain_first(&mut self) -> bool {
         self.drain_first = !self.is_drained();
