@@ -201,6 +201,11 @@ impl FetchSession {
                 self.by_id = asked.by_id;
                 self.acknowledged = asked.partitions;
             }
+            Mode::Full { closing } if closing == session_id => {
+                // The session that was to be closed lives on, with partitions of its own.
+                self.start_over(NO_SESSION);
+                self.refused();
+            }
             Mode::Full { .. } => {
                 self.mode = Mode::Incremental {
                     id: session_id,

@@ -180,3 +180,15 @@ fn the_epoch_wraps_to_one() {
     assert_eq!(next_epoch(i32::MAX), 1);
     assert_eq!(next_epoch(0), 1);
 }
+
+#[test]
+fn a_session_that_was_to_be_closed_is_not_gone_on_with() {
+    let mut session = opened();
+    session.request(wanted(&[(0, 1)]), true);
+    session.lose();
+    session.request(wanted(&[(0, 1)]), true);
+    session.acknowledge(9);
+    let request = session.request(wanted(&[(0, 1)]), true);
+    assert_eq!((request.session_id, request.session_epoch), (0, 0));
+    assert_eq!(named(&request), [(0, 1)]);
+}
