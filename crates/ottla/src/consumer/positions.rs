@@ -525,10 +525,6 @@ impl Partition {
         self.paused
     }
 
-    pub(crate) fn leader(&self) -> Option<Leader> {
-        self.leader
-    }
-
     pub(crate) fn log(&self) -> LogEnds {
         self.log
     }
