@@ -125,17 +125,26 @@ pub(crate) async fn console_consume(topic: &str, count: usize, more: &[&str]) ->
     text.lines().map(str::to_owned).collect()
 }
 
-/// Has Java's console producer write lines of headers, key and value, with `NULL` for what is null.
+/// Whether the release's console producer can write more than keys and values (KIP-798, KIP-810).
+pub(crate) fn console_producer_knows_headers_and_nulls() -> bool {
+    version() != Version::V2_8
+}
+
+/// Has Java's console producer write lines of key and value, before them headers where it knows them,
+/// with `NULL` for what is null.
 pub(crate) async fn console_produce(topic: &str, codec: &str, lines: String) {
     let brokers = brokers();
     let mut args = vec!["--bootstrap-server", &brokers, "--topic", topic];
     args.extend(["--compression-codec", codec]);
     let flag = match version() {
-        Version::V2_8 => "--property",
-        _ => "--reader-property",
+        Version::V4_3 => "--reader-property",
+        _ => "--property",
     };
-    for property in ["parse.headers=true", "parse.key=true", "null.marker=NULL"] {
-        args.extend([flag, property]);
+    args.extend([flag, "parse.key=true"]);
+    if console_producer_knows_headers_and_nulls() {
+        for property in ["parse.headers=true", "null.marker=NULL"] {
+            args.extend([flag, property]);
+        }
     }
     let mut command = java(version().console_producer(), &args);
     let output = tokio::task::spawn_blocking(move || {
