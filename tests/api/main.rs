@@ -1,6 +1,7 @@
 //! Tests against the public API, in one binary: on the fake cluster and, under `real`, on a real Kafka.
 
 mod client;
+mod compaction;
 mod consumer;
 mod producer;
 mod real;

@@ -281,6 +281,11 @@ pub(crate) fn with_delete_horizon(attributes: i16) -> i16 {
     attributes | DELETE_HORIZON
 }
 
+/// Clears the flags that are about a batch's records, for one that has none left.
+pub(crate) fn without_body(attributes: i16) -> i16 {
+    attributes & !(COMPRESSION_MASK | DELETE_HORIZON)
+}
+
 fn checksum(batch: &[u8]) -> u32 {
     crc32c::crc32c(batch.get(ATTRIBUTES_AT..).unwrap_or_default())
 }

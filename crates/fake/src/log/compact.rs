@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 
-use super::batch::{StoredBatch, with_delete_horizon};
+use super::batch::{StoredBatch, with_delete_horizon, without_body};
 use super::partition_log::PartitionLog;
 use super::payload;
 use super::records::{Malformed, RawRecord, read_records};
@@ -140,6 +140,9 @@ fn retain(
     let mut fields = batch.fields();
     fields.count = i32::try_from(kept.len()).unwrap_or(i32::MAX);
     if kept.is_empty() {
+        // Nothing is compressed, and no record's time counts from anywhere.
+        fields.attributes = without_body(fields.attributes);
+        fields.base_timestamp = -1;
         return Ok(StoredBatch::write(&fields, &[]));
     }
     let mut body = BytesMut::with_capacity(plain.len());
