@@ -298,6 +298,12 @@ impl Positions {
             found.lineage = found.generation;
             found.buffered = found.consumed;
             found.fetch = found.consumed;
+            if matches!(found.phase, Phase::AwaitingValidation)
+                && let Some(position) = found.consumed
+            {
+                // Back where the caller has sought to, say, there may be no epoch to ask about.
+                found.start_at(position);
+            }
         }
     }
 

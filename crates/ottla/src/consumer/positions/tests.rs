@@ -308,3 +308,15 @@ async fn a_report_is_raised_once_and_stops_nothing() {
     assert!(positions.raise(Instant::now()).is_some());
     assert!(positions.raise(Instant::now()).is_none());
 }
+
+#[test]
+fn going_back_to_a_position_without_an_epoch_leaves_nothing_to_validate() {
+    let mut positions = assigned();
+    let partition = positions.partition_mut(&tp(0)).unwrap();
+    partition.fetched_to(at(40, 5));
+    partition.buffered_to(at(40, 5), false);
+    positions.follow(&tp(0), leader(2, 6), ID);
+    positions.rewind(&tp(0));
+    assert!(positions.questions(Instant::now()).is_empty());
+    assert_eq!(fetch(&mut positions, 2)[0].position, Position::at(10));
+}
