@@ -10,6 +10,7 @@ use ottla_codec::records::{
 };
 
 use super::scenario::{Pair, Shape, Writer};
+use crate::support::eventually;
 use crate::support::raw::{Broker, Raw, TopicRef, fetch, produce};
 
 /// The newest versions that name the topic.
@@ -39,8 +40,13 @@ impl Subject {
             transactional_id: None,
             ..Default::default()
         };
-        let producer_id = raw.ask(&request).await;
-        assert_eq!(producer_id.error_code, 0);
+        let mut producer_id = -1;
+        // A fresh broker asks its controller for ids first.
+        eventually("there is a producer id", async || {
+            producer_id = raw.ask(&request).await.producer_id;
+            producer_id >= 0
+        })
+        .await;
         let request = MetadataRequest {
             topics: Some(vec![MetadataRequestTopic {
                 name: Some(topic.to_owned()),
@@ -56,7 +62,7 @@ impl Subject {
             },
             client,
             raw,
-            producer: (producer_id.producer_id, 0),
+            producer: (producer_id, 0),
         }
     }
 
