@@ -58,6 +58,12 @@
 //! the connection, as brokers do, where it has not; either way it is a [`Violation::NotServed`].
 //!
 #![doc = include_str!("served.md")]
+//!
+//! # What differs
+//! Codes, offsets, epochs, the order of answers, and when they come, are compared with a Kafka 4.3.0 broker's by scripts
+//! of raw requests. Texts of error messages are not: they are the cluster's own. A log is one segment, so a fetch may
+//! answer with more batches than a broker's, which ends at a segment's end, and the largest timestamp is that of all
+//! records since the last retention. Records that are null get INVALID_RECORD; brokers never answer those.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod api;

@@ -28,6 +28,16 @@ pub enum Violation {
         /// What is wrong.
         error: DecodeError,
     },
+    /// Bytes behind a request's body; it was answered nevertheless, as brokers do.
+    #[snafu(display("{extra} bytes behind {api:?} v{version}"))]
+    TrailingBytes {
+        /// The API.
+        api: ApiKey,
+        /// The version.
+        version: i16,
+        /// How many.
+        extra: usize,
+    },
     /// A response (a rule's, as a rule) that its version cannot express; the connection was closed.
     #[snafu(display("the answer to {api:?} v{version} cannot be written: {error}"))]
     Unanswerable {

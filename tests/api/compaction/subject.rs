@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ottla::Client;
+use ottla_codec::Uuid;
 use ottla_codec::messages::init_producer_id::InitProducerIdRequest;
-use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_codec::records::{
     BatchBuilder, BatchFields, Batches, Compression, Compressor, Decompressor,
 };
@@ -13,9 +13,10 @@ use super::scenario::{Pair, Shape, Writer};
 use crate::support::eventually;
 use crate::support::raw::{Broker, Raw, TopicRef, fetch, produce};
 
-/// The newest versions that name the topic.
-const PRODUCE: i16 = 12;
+/// Versions that name the topic, and that a 2.8 broker knows.
+const PRODUCE: i16 = 9;
 const FETCH: i16 = 12;
+const INIT_PRODUCER_ID: i16 = 4;
 
 /// A record as the log holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,22 +44,15 @@ impl Subject {
         let mut producer_id = -1;
         // A fresh broker asks its controller for ids first.
         eventually("there is a producer id", async || {
-            producer_id = raw.ask(&request).await.producer_id;
+            let response = raw.call(&request, INIT_PRODUCER_ID).await;
+            producer_id = response.producer_id;
             producer_id >= 0
         })
         .await;
-        let request = MetadataRequest {
-            topics: Some(vec![MetadataRequestTopic {
-                name: Some(topic.to_owned()),
-                ..Default::default()
-            }]),
-            ..Default::default()
-        };
-        let metadata = raw.ask(&request).await;
         Self {
             topic: TopicRef {
                 name: topic.to_owned(),
-                id: metadata.topics[0].topic_id,
+                id: Uuid::ZERO,
             },
             client,
             raw,

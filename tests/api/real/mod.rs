@@ -2,5 +2,6 @@
 
 mod admin;
 mod java;
+mod java_on_fake;
 mod own;
 mod program;

@@ -79,16 +79,25 @@ pub(crate) fn java(main_class: &str, args: &[&str]) -> Command {
 /// The lines that Java's console consumer prints of a topic's one partition: timestamp, offset, headers,
 /// key and value of `count` records from the beginning.
 pub(crate) async fn console_consume(topic: &str, count: usize, more: &[&str]) -> Vec<String> {
+    console_consume_from(&brokers(), topic, count, more).await
+}
+
+/// [`console_consume`] from any brokers.
+pub(crate) async fn console_consume_from(
+    brokers: &str,
+    topic: &str,
+    count: usize,
+    more: &[&str],
+) -> Vec<String> {
     let count = count.to_string();
     // Renamed in Kafka 4.2 (KIP-1147).
     let property = match version() {
         Version::V4_3 => "--formatter-property",
         _ => "--property",
     };
-    let brokers = brokers();
     let mut args = vec![
         "--bootstrap-server",
-        &brokers,
+        brokers,
         "--topic",
         topic,
         "--partition",
@@ -133,8 +142,12 @@ pub(crate) fn console_producer_knows_headers_and_nulls() -> bool {
 /// Has Java's console producer write lines of key and value, before them headers where it knows them,
 /// with `NULL` for what is null.
 pub(crate) async fn console_produce(topic: &str, codec: &str, lines: String) {
-    let brokers = brokers();
-    let mut args = vec!["--bootstrap-server", &brokers, "--topic", topic];
+    console_produce_to(&brokers(), topic, codec, lines).await;
+}
+
+/// [`console_produce`] to any brokers.
+pub(crate) async fn console_produce_to(brokers: &str, topic: &str, codec: &str, lines: String) {
+    let mut args = vec!["--bootstrap-server", brokers, "--topic", topic];
     args.extend(["--compression-codec", codec]);
     let flag = match version() {
         Version::V4_3 => "--reader-property",

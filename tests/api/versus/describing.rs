@@ -120,6 +120,20 @@ async fn metadata(run: &mut Run, topic: &TopicRef) {
         };
         run.step("with operations", version, &operations).await;
     }
+    // A Metadata request for nothing, and three bytes more than it has.
+    let mut tail = BytesMut::new();
+    tail.put_slice(&[0, 3, 0, 13, 0, 0, 0, 1, 0xff, 0xff, 0]);
+    tail.put_slice(&[1, 0, 0, 0, 0, 0, 0]);
+    run.client.send_frame(&tail).await;
+    let outcome = match run.client.frame().await {
+        Ok(answer) => {
+            let (_, answer) = frame::decode_response::<MetadataRequest>(&answer, 13)
+                .expect("an answer in version 13");
+            answer.outcome(13, &run.names)
+        }
+        Err(_) => "the connection is closed".to_owned(),
+    };
+    run.note("Metadata v13 with bytes left over", outcome);
     let by_id = |id| MetadataRequestTopic {
         topic_id: id,
         name: None,

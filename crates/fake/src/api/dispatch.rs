@@ -12,7 +12,9 @@ use ottla_codec::messages::{
     offset_commit::OffsetCommitRequest, offset_fetch::OffsetFetchRequest,
     offset_for_leader_epoch::OffsetForLeaderEpochRequest, produce::ProduceRequest,
 };
-use ottla_codec::{ApiKey, ErrorCode, Request, Response, VersionRange, decode_message};
+use ottla_codec::{
+    ApiKey, DecodeErrorKind, ErrorCode, Request, Response, VersionRange, decode_message,
+};
 
 use super::{
     Parked, configs, create_topics, delete_topics, describe_cluster, epochs, fetch,
@@ -87,8 +89,8 @@ pub(crate) const SERVED: [Served; 17] = [
     ),
     served::<ListOffsetsRequest>(
         |state, context, body| decoded(state, context, body, list_offsets::handle),
-        "earliest, latest by isolation level, by timestamp, largest timestamp; no tiered storage (-4 is the log \
-         start, -5 and -6 find nothing)",
+        "earliest, latest by isolation level, by timestamp, largest timestamp, as if a log were one segment; no tiered \
+         storage (-4 is the log start, -5 and -6 find nothing)",
     ),
     served::<MetadataRequest>(
         |state, context, body| decoded(state, context, body, metadata::handle),
@@ -174,12 +176,28 @@ fn decoded<R: Request>(
     body: &Bytes,
     handle: fn(&mut State, &RequestContext, R) -> Outcome,
 ) -> Outcome {
-    match decode_message::<R>(body, context.version) {
+    let (api, version) = (context.api, context.version);
+    let decoded = match decode_message::<R>(body, version) {
+        Err(error) => match error.kind {
+            // Brokers do not look at what follows a request; librdkafka's Metadata for all topics has such a tail.
+            DecodeErrorKind::TrailingBytes { extra } => {
+                state.report(Violation::TrailingBytes {
+                    api,
+                    version,
+                    extra,
+                });
+                decode_message::<R>(&body.slice(..body.len().saturating_sub(extra)), version)
+            }
+            _ => Err(error),
+        },
+        decoded => decoded,
+    };
+    match decoded {
         Ok(request) => handle(state, context, request),
         Err(error) => {
             state.report(Violation::Undecodable {
-                api: context.api,
-                version: context.version,
+                api,
+                version,
                 error,
             });
             Outcome::Close
