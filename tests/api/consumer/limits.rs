@@ -218,3 +218,25 @@ async fn compressed_batches_are_counted_as_what_they_become() {
         assert!(most <= 2 * MIB, "{compression:?}: {most}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn p05_nothing_is_fetched_twice() {
+    let fixture = Fixture::new(6).await;
+    for partition in 0..6 {
+        fixture.fill_large(partition, 40, 50 * KIB).await;
+    }
+    // Queues are full all the time, and the caller is slow.
+    let mut consumer = fixture.consumer(|settings| settings.memory_limit(MIB));
+    from_the_beginning(&consumer, 6);
+    for _ in 0..240 {
+        next(&mut consumer).await;
+        tokio::time::advance(Duration::from_millis(3)).await;
+    }
+    let read = fixture.client.metrics().bytes_in;
+    let records = 240 * 50 * KIB as u64;
+    assert!(
+        read < records + records / 10,
+        "{read} bytes for {records} bytes of records"
+    );
+    fixture.assert_clean().await;
+}

@@ -1,3 +1,5 @@
+//! What a producer does when nothing goes wrong.
+
 use std::time::Duration;
 
 use ottla::{Acks, Compression, ErrorKind, Header, Record};

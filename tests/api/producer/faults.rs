@@ -1,3 +1,5 @@
+//! What a producer does when brokers refuse, move, die or answer nobody.
+
 use std::time::Duration;
 
 use ottla::{Delivery, Error, ErrorKind, Producer, ProducerBuilder, Record};

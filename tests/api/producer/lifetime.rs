@@ -1,9 +1,11 @@
+//! Memory, waiting, flushing, closing and dropping.
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use ottla::{ErrorKind, Record};
+use ottla::{Client, ErrorKind, Record};
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_fake::{FakeCluster, TopicSpec};
 use tokio::time::{Instant, timeout};
@@ -225,6 +227,29 @@ async fn p03_many_tasks_on_one_thread_share_little_memory() {
         began.elapsed()
     );
     assert_eq!(producer.metrics().records_written, 1000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p04_a_send_loop_in_a_task_of_its_own_keeps_to_the_budget() {
+    let cluster = FakeCluster::builder().brokers(1).topic("t", 1);
+    let cluster = cluster.start().await.unwrap();
+    let client = Client::builder().bootstrap_servers(cluster.bootstrap_servers());
+    let client = client.build().unwrap();
+    let producer = client.producer().memory(256 * KIB).build().unwrap();
+    let loops = producer.clone();
+    let sending = tokio::spawn(async move {
+        let value = "x".repeat(100);
+        let mut most = 0;
+        for _ in 0..50_000 {
+            drop(send(&loops, 0, &value).await);
+            most = most.max(loops.metrics().buffered_bytes);
+        }
+        most
+    });
+    let most = sending.await.unwrap();
+    assert!(most <= 256 * KIB, "{most}");
+    producer.flush().await;
+    assert_eq!(producer.metrics().records_written, 50_000);
 }
 
 #[tokio::test(start_paused = true)]
