@@ -223,20 +223,22 @@ async fn compressed_batches_are_counted_as_what_they_become() {
 async fn p05_nothing_is_fetched_twice() {
     let fixture = Fixture::new(6).await;
     for partition in 0..6 {
-        fixture.fill_large(partition, 40, 50 * KIB).await;
+        fixture.fill_large(partition, 2_000, KIB).await;
     }
     // Queues are full all the time, and the caller is slow.
     let mut consumer = fixture.consumer(|settings| settings.memory_limit(MIB));
     from_the_beginning(&consumer, 6);
-    for _ in 0..240 {
-        next(&mut consumer).await;
+    let mut records = 0;
+    while records < 12_000 {
+        records += next(&mut consumer).await.record_count();
         tokio::time::advance(Duration::from_millis(3)).await;
     }
+    // What brokers cut off at a limit comes again, but that is less than a batch an answer.
     let read = fixture.client.metrics().bytes_in;
-    let records = 240 * 50 * KIB as u64;
+    let bytes = 12_000 * KIB as u64;
     assert!(
-        read < records + records / 10,
-        "{read} bytes for {records} bytes of records"
+        read < bytes + bytes / 5,
+        "{read} bytes for {bytes} bytes of records"
     );
     fixture.assert_clean().await;
 }

@@ -206,7 +206,14 @@ impl BatchBuilder {
     /// Bytes of memory the batch holds on to.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.records.capacity()
+        self.records.capacity().saturating_sub(Numbers::SLACK)
+    }
+
+    /// Makes room for `capacity` bytes of records in all, and for no more than that.
+    pub fn reserve_exact(&mut self, capacity: usize) {
+        let capacity = capacity.saturating_add(Numbers::SLACK);
+        let more = capacity.saturating_sub(self.records.len());
+        self.records.reserve_exact(more);
     }
 
     /// How many records the batch has.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ottla_connection::{Backoff, ConnectionConfig, Connector, Pool, PoolConfig};
+use ottla_cluster::{Broker, LeaderHint};
+use ottla_connection::{Backoff, ConnectionConfig, Connector, HostPort, Pool, PoolConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -68,6 +69,22 @@ impl Core {
             .run(),
         );
         core
+    }
+
+    /// Takes in what error responses said about leaders, and where those listen (KIP-951).
+    pub(crate) fn apply_hints(
+        &self,
+        hints: impl IntoIterator<Item = LeaderHint>,
+        endpoints: impl IntoIterator<Item = Broker>,
+    ) {
+        let endpoints: Vec<Broker> = endpoints.into_iter().collect();
+        // First the addresses: whoever sees the new leader may dial it at once.
+        self.pool.learn_nodes(
+            endpoints
+                .iter()
+                .map(|broker| (broker.id.0, HostPort::new(&broker.host, broker.port))),
+        );
+        self.metadata.apply_hints(hints, endpoints);
     }
 
     /// An id for a handle that owns connections of its own.

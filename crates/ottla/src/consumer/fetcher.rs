@@ -469,7 +469,7 @@ impl Fetcher {
             });
         let endpoints = response.node_endpoints.iter().filter_map(endpoint);
         if !hints.is_empty() {
-            self.shared.core.metadata.apply_hints(hints, endpoints);
+            self.shared.core.apply_hints(hints, endpoints);
         }
         if refresh {
             self.shared.core.metadata.request_refresh();

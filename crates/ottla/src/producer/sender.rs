@@ -230,7 +230,7 @@ impl Sender {
         let metadata = &self.context.core.metadata;
         let (hints, endpoints) = request::leader_hints(parcels, response);
         if !hints.is_empty() {
-            metadata.apply_hints(hints, endpoints);
+            self.context.core.apply_hints(hints, endpoints);
         }
         let judged = request::judge(parcels, response);
         if judged.iter().any(|judged| judged.stale_metadata) {

@@ -163,15 +163,17 @@ impl Accumulator {
             if needed <= open.charge {
                 return true;
             }
-            // As a vector grows: by doubling.
+            // As a vector grows, by doubling, or by what memory is left, if that is worth a copy of
+            // the batch. It must not grow by itself: that would go over the budget.
             let ample = needed.max(open.charge * 2);
-            for target in [ample, needed] {
-                if self.memory.take(target - open.charge) {
-                    open.charge = target;
-                    return true;
-                }
+            let worthwhile = needed.max(open.charge + open.charge / 8);
+            let target = ample.min(open.charge + self.memory.free());
+            if target < worthwhile || !self.memory.take(target - open.charge) {
+                return false;
             }
-            return false;
+            open.charge = target;
+            open.builder.reserve_exact(target - BATCH_HEADER_LEN);
+            return true;
         }
         let needed = BATCH_HEADER_LEN + size;
         let guess = state

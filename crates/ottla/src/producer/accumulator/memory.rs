@@ -32,6 +32,10 @@ impl Memory {
         self.used
     }
 
+    pub(crate) fn free(&self) -> usize {
+        self.limit.saturating_sub(self.used)
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.line.len()
     }
