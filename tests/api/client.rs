@@ -9,6 +9,7 @@ use std::time::Duration;
 use ottla::{Client, ConnectionFault, CpuWork, Error, ErrorKind, Record};
 use ottla_codec::ApiKey;
 use ottla_fake::{DialFault, FakeCluster, TopicSpec};
+use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -85,8 +86,9 @@ async fn a_port_that_wants_tls_is_told_apart() {
     );
 }
 
+#[rstest]
 #[tokio::test(start_paused = true)]
-async fn o14_brokers_that_hang_do_not_hold_up_metadata() {
+async fn o14_brokers_that_hang_hold_up_nothing_else(#[values(1, 2, 3, 4, 5, 6)] seed: u64) {
     let cluster = FakeCluster::builder()
         .brokers(3)
         .topic("t", 1)
@@ -101,6 +103,7 @@ async fn o14_brokers_that_hang_do_not_hold_up_metadata() {
             async move { brokers.connect(&host, port).await }
         })
         .cpu_work(CpuWork::Inline)
+        .seed(seed)
         .build()
         .unwrap();
     client.ready(PATIENCE).await.unwrap();

@@ -3,10 +3,10 @@
 use std::future::Future;
 
 use ottla_codec::Request;
-use ottla_connection::{Backoff, ConnectionGroup};
+use ottla_connection::{Backoff, ConnectionGroup, Pool};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Core, Target};
+use super::{Core, METADATA, Target, first_answer};
 use crate::error::{Error, Result};
 
 impl Core {
@@ -20,9 +20,7 @@ impl Core {
         request: &R,
         deadline: Instant,
     ) -> Result<R::Response> {
-        let connection = target.connection(&self.pool, group, deadline).await?;
-        let version = connection.versions().pick::<R>(R::VERSIONS)?;
-        Ok(connection.request(request, version, deadline).await?)
+        call(&self.pool, target, group, request, deadline).await
     }
 
     /// The end of one request that begins now, under a deadline for the whole.
@@ -30,12 +28,39 @@ impl Core {
         deadline.min(Instant::now() + self.config.request_timeout)
     }
 
-    /// A broker to ask what any broker can answer: a known one at random, or a bootstrap server.
+    /// A broker to ask what any broker can answer. At random one that metadata came from, because it
+    /// answers; else a known one; else a bootstrap server.
     pub(crate) fn any_target(&self) -> Target {
+        self.any_targets()
+            .first()
+            .copied()
+            .unwrap_or(Target::Bootstrap)
+    }
+
+    /// All that can be asked what any broker can answer: first those that metadata came from, then the
+    /// other known ones, each in random order, then the bootstrap servers.
+    fn any_targets(&self) -> Vec<Target> {
         let cluster = self.metadata.cluster();
-        let mut rng = self.env.fork_rng();
-        let nodes: Vec<i32> = cluster.brokers().map(|broker| broker.id.0).collect();
-        rng.choice(nodes).map_or(Target::Bootstrap, Target::Node)
+        let mut nodes: Vec<i32> = cluster.brokers().map(|broker| broker.id.0).collect();
+        self.env.fork_rng().shuffle(&mut nodes);
+        nodes.sort_by_key(|&node| self.pool.existing(node, METADATA).is_none());
+        let nodes = nodes.into_iter().map(Target::Node);
+        nodes.chain([Target::Bootstrap]).collect()
+    }
+
+    /// Sends a request that any broker can answer, and may answer twice: where one is slow, the next is
+    /// asked as well.
+    pub(crate) async fn call_any<R: Request>(
+        &self,
+        group: ConnectionGroup,
+        request: &R,
+        deadline: Instant,
+    ) -> Result<R::Response> {
+        first_answer(self.any_targets(), |target| {
+            let (pool, request) = (self.pool.clone(), request.clone());
+            async move { call(&pool, target, group, &request, deadline).await }
+        })
+        .await
     }
 
     /// Tries until `attempt` succeeds, fails for good, or the deadline passes. Between two attempts it
@@ -78,4 +103,16 @@ impl Core {
             sleep_until(next).await;
         }
     }
+}
+
+async fn call<R: Request>(
+    pool: &Pool,
+    target: Target,
+    group: ConnectionGroup,
+    request: &R,
+    deadline: Instant,
+) -> Result<R::Response> {
+    let connection = target.connection(pool, group, deadline).await?;
+    let version = connection.versions().pick::<R>(R::VERSIONS)?;
+    Ok(connection.request(request, version, deadline).await?)
 }

@@ -6,6 +6,7 @@ mod call;
 mod core;
 mod handle;
 mod metrics;
+mod race;
 mod target;
 
 pub use builder::ClientBuilder;
@@ -13,6 +14,7 @@ pub(crate) use builder::{ClientConfig, PROPERTIES};
 pub(crate) use core::Core;
 pub use handle::Client;
 pub use metrics::ClientMetrics;
+pub(crate) use race::first_answer;
 pub(crate) use target::Target;
 
 use ottla_connection::{ConnectionGroup, Purpose};

@@ -1,23 +1,17 @@
 //! The task that asks brokers for metadata: when it is wanted, when it is old, never twice at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ottla_cluster::Change;
 use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use ottla_codec::{ErrorCode, Message};
 use ottla_connection::{Backoff, HostPort, Pool};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Metadata;
-use crate::client::{ClientConfig, METADATA, Target};
-use crate::error::{ConnectionFault, Error, ErrorKind, Result};
-
-/// How long one broker may think before the next one is asked as well. A broker that hangs costs this
-/// much, not a request timeout.
-const STAGGER: Duration = Duration::from_secs(1);
+use crate::client::{ClientConfig, METADATA, Target, first_answer};
+use crate::error::{Error, Result};
 
 /// Owns the refreshing.
 pub(crate) struct Refresher {
@@ -92,39 +86,13 @@ impl Refresher {
         );
     }
 
-    /// Asks brokers, one after the other or, where one is slow, beside each other, until one answers.
     async fn ask(&mut self, topics: &[Arc<str>]) -> Result<MetadataResponse> {
         let deadline = Instant::now() + self.config.request_timeout;
-        let mut candidates = self.candidates().into_iter();
-        let mut attempts = JoinSet::new();
-        let mut last_error = None;
-        loop {
-            let next_attempt = Instant::now() + STAGGER;
-            if let Some(target) = candidates.next() {
-                let topics = topics.to_vec();
-                let (pool, config) = (self.pool.clone(), self.config.clone());
-                attempts
-                    .spawn(async move { ask_one(&pool, target, &topics, &config, deadline).await });
-            }
-            loop {
-                let more = candidates.len() > 0;
-                tokio::select! {
-                    biased;
-                    ended = attempts.join_next() => match ended {
-                        Some(Ok(Ok(response))) => return Ok(response),
-                        Some(Ok(Err(error))) => {
-                            last_error = Some(error);
-                            if more {
-                                break;
-                            }
-                        }
-                        Some(Err(_)) => {}
-                        None => return Err(last_error.unwrap_or_else(nobody)),
-                    },
-                    () = sleep_until(next_attempt), if more => break,
-                }
-            }
-        }
+        first_answer(self.candidates(), |target| {
+            let (pool, config, topics) = (self.pool.clone(), self.config.clone(), topics.to_vec());
+            async move { ask_one(&pool, target, &topics, &config, deadline).await }
+        })
+        .await
     }
 
     /// Whom to ask, in which order: the known brokers at random, then the bootstrap servers, which are
@@ -173,15 +141,6 @@ async fn ask_one(
         ErrorCode::None => Ok(response),
         error => Err(Error::broker("Metadata", error, None)),
     }
-}
-
-/// There were no candidates: every broker is gone and asking the bootstrap servers again is turned off.
-fn nobody() -> Error {
-    ErrorKind::Connection {
-        fault: ConnectionFault::Unreachable,
-        message: "no broker is known any more".to_owned(),
-    }
-    .into()
 }
 
 fn report(changes: &[Change]) {

@@ -119,8 +119,7 @@ async fn try_fetch_identity(core: &Core) -> Result<Identity> {
         ..Default::default()
     };
     let deadline = Instant::now() + core.config.request_timeout;
-    let target = core.any_target();
-    let response = core.call(target, METADATA, &request, deadline).await?;
+    let response = core.call_any(METADATA, &request, deadline).await?;
     match ErrorCode::from_code(response.error_code) {
         ErrorCode::None => Ok(Identity {
             id: response.producer_id,
