@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::support::PATIENCE;
+use crate::support::fake::client_of;
 
 /// Why a client that waits for a first answer never got one.
 async fn why_unreachable(servers: &str) -> (ConnectionFault, Error) {
@@ -95,17 +96,7 @@ async fn o14_brokers_that_hang_hold_up_nothing_else(#[values(1, 2, 3, 4, 5, 6)] 
         .start_in_memory()
         .await
         .unwrap();
-    let brokers = cluster.clone();
-    let client = Client::builder()
-        .bootstrap_servers(cluster.bootstrap_servers())
-        .connector(move |host: String, port| {
-            let brokers = brokers.clone();
-            async move { brokers.connect(&host, port).await }
-        })
-        .cpu_work(CpuWork::Inline)
-        .seed(seed)
-        .build()
-        .unwrap();
+    let client = client_of(&cluster).seed(seed).build().unwrap();
     client.ready(PATIENCE).await.unwrap();
 
     // All but the one that leads the new topic's partition hang from now on.
@@ -217,16 +208,7 @@ async fn callers_of_one_refresh_share_it() {
         .start_in_memory()
         .await
         .unwrap();
-    let brokers = cluster.clone();
-    let client = Client::builder()
-        .bootstrap_servers(cluster.bootstrap_servers())
-        .connector(move |host: String, port| {
-            let brokers = brokers.clone();
-            async move { brokers.connect(&host, port).await }
-        })
-        .cpu_work(CpuWork::Inline)
-        .build()
-        .unwrap();
+    let client = client_of(&cluster).build().unwrap();
     let waiting: Vec<_> = (0..100)
         .map(|_| {
             let client = client.clone();

@@ -1,6 +1,5 @@
 //! The scenarios on the fake cluster, under paused time, and for each codec.
 
-use ottla::{Client, CpuWork};
 use ottla_codec::records::Compression;
 use ottla_fake::{FakeCluster, TopicSpec};
 
@@ -8,6 +7,7 @@ use super::report::Report;
 use super::scenario::{self, Scenario};
 use super::subject::{Held, Subject, newest};
 use super::{reading, scenario::Writer};
+use crate::support::fake::client_of;
 use crate::support::raw::Broker;
 
 async fn run(scenario: Scenario) {
@@ -33,17 +33,7 @@ async fn run_with(scenario: Scenario, compression: Compression, report: &Report)
         .start_in_memory()
         .await
         .unwrap();
-    let brokers = cluster.clone();
-    let client = Client::builder()
-        .bootstrap_servers(cluster.bootstrap_servers())
-        .connector(move |host: String, port| {
-            let brokers = brokers.clone();
-            async move { brokers.connect(&host, port).await }
-        })
-        .seed(1)
-        .cpu_work(CpuWork::Inline)
-        .build()
-        .unwrap();
+    let client = client_of(&cluster).build().unwrap();
     let mut subject = Subject::new(&Broker::Fake(cluster.clone()), client, "t").await;
     for (writer, pairs) in scenario.written {
         subject.write(*writer, pairs, compression, 1000).await;

@@ -10,8 +10,7 @@ mod transactions;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ottla::{
-    Client, Consumer, ConsumerBuilder, CpuWork, Error, RecordBatch, Result, StartFrom,
-    TopicPartition,
+    Client, Consumer, ConsumerBuilder, Error, RecordBatch, Result, StartFrom, TopicPartition,
 };
 use ottla_codec::messages::fetch::FetchRequest;
 use ottla_codec::{ApiKey, frame};
@@ -19,6 +18,7 @@ use ottla_fake::{FakeCluster, FakeClusterBuilder, LoggedRequest, Record};
 use tokio::time::timeout;
 
 use crate::support::PATIENCE;
+use crate::support::fake;
 
 /// When the clusters' and clients' wall clocks begin.
 const START_MS: i64 = 1_700_000_000_000;
@@ -48,16 +48,9 @@ impl Fixture {
             .wall_clock_start_ms(START_MS)
             .keep_frames(true);
         let cluster = configure(builder).start_in_memory().await.unwrap();
-        let brokers = cluster.clone();
-        let client = Client::builder()
-            .bootstrap_servers(cluster.bootstrap_servers())
-            .connector(move |host: String, port| {
-                let brokers = brokers.clone();
-                async move { brokers.connect(&host, port).await }
-            })
+        let client = fake::client_of(&cluster)
             .seed(seed)
             .wall_clock(UNIX_EPOCH + Duration::from_millis(START_MS.unsigned_abs()))
-            .cpu_work(CpuWork::Inline)
             .build()
             .unwrap();
         Self { cluster, client }

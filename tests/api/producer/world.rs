@@ -3,11 +3,13 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use ottla::{Client, ClientBuilder, CpuWork, Delivery, Producer, Record, RecordMetadata};
+use ottla::{Client, ClientBuilder, Delivery, Producer, Record, RecordMetadata};
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_codec::records::{Batches, RecordBatch};
 use ottla_codec::{ApiKey, frame};
 use ottla_fake::{FakeCluster, FakeClusterBuilder, LoggedRequest};
+
+use crate::support::fake;
 
 /// When the clusters' and clients' wall clocks begin.
 const START_MS: i64 = 1_700_000_000_000;
@@ -70,18 +72,9 @@ impl World {
     }
 }
 
-/// A client in the making that reaches the cluster through pipes and repeats itself.
+/// A client in the making whose wall clock begins with the cluster's.
 pub(crate) fn client_of(cluster: &FakeCluster) -> ClientBuilder {
-    let handle = cluster.clone();
-    Client::builder()
-        .bootstrap_servers(cluster.bootstrap_servers())
-        .connector(move |host: String, port: u16| {
-            let cluster = handle.clone();
-            async move { cluster.connect(&host, port).await }
-        })
-        .wall_clock(UNIX_EPOCH + Duration::from_millis(START_MS.unsigned_abs()))
-        .cpu_work(CpuWork::Inline)
-        .seed(1)
+    fake::client_of(cluster).wall_clock(UNIX_EPOCH + Duration::from_millis(START_MS.unsigned_abs()))
 }
 
 /// One batch in one Produce request.

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod fake;
 pub(crate) mod raw;
 pub(crate) mod real;
 
