@@ -107,6 +107,26 @@ async fn recipients(run: &mut Run, topic: &TopicRef) {
         });
     run.step("two partitions and one that is none", 12, &both)
         .await;
+    for version in [12, 13] {
+        let mut twice = produce(topic, version, 0, batch(&["first"]));
+        let more = [(1, "between"), (0, "second"), (0, "third")];
+        for (index, value) in more {
+            twice.topic_data[0]
+                .partition_data
+                .push(PartitionProduceData {
+                    index,
+                    records: Some(Records::from(batch(&[value]))),
+                    ..Default::default()
+                });
+        }
+        run.step("one partition three times", version, &twice).await;
+        end(
+            run,
+            topic,
+            &format!("after one partition three times, v{version}"),
+        )
+        .await;
+    }
 }
 
 async fn forms(run: &mut Run, topic: &TopicRef) {

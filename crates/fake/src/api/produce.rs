@@ -3,6 +3,8 @@
 //! # References
 //! - KIP-98 (idempotence), KIP-467 (record errors), KIP-516 (topic ids, v13), KIP-951 (hints)
 
+use std::collections::BTreeSet;
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -73,9 +75,10 @@ impl PendingProduce {
 pub(super) fn handle(
     state: &mut State,
     context: &RequestContext,
-    request: ProduceRequest,
+    mut request: ProduceRequest,
 ) -> Outcome {
     let acks = request.acks;
+    drop_repeated_partitions(state, &mut request);
     let refused_whole = if !(-1..=1).contains(&acks) {
         Some(ErrorCode::InvalidRequiredAcks)
     } else if request.transactional_id.is_none() && has_transactional_records(&request) {
@@ -251,6 +254,29 @@ fn partition_response(
         current_leader,
         ..Default::default()
     }
+}
+
+/// Brokers keep what a request says last about a partition, and never look at what it said before.
+fn drop_repeated_partitions(state: &mut State, request: &mut ProduceRequest) {
+    let mut seen = BTreeSet::new();
+    for topic in request.topic_data.iter_mut().rev() {
+        let (name, id) = (topic.name.clone(), topic.topic_id);
+        let mut kept = Vec::with_capacity(topic.partition_data.len());
+        for data in mem::take(&mut topic.partition_data).into_iter().rev() {
+            if seen.insert((name.clone(), id, data.index)) {
+                kept.push(data);
+            } else {
+                let resolved = state.resolve_topic(&name, id);
+                let topic = resolved.map_or(name.clone(), |found| found.name.clone());
+                let partition = data.index;
+                state.report(Violation::NotOneBatch { topic, partition });
+            }
+        }
+        kept.reverse();
+        topic.partition_data = kept;
+    }
+    let topics = &mut request.topic_data;
+    topics.retain(|topic| !topic.partition_data.is_empty());
 }
 
 fn append(

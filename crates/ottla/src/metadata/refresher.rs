@@ -69,8 +69,16 @@ impl Refresher {
             Some(match result {
                 Ok(response) => {
                     let (next, changes) = view.answered(&response);
+                    if view.unreachable.is_some() {
+                        tracing::info!("a broker answered a metadata request again");
+                    }
                     report(&changes);
                     next
+                }
+                // An outage is told once, not at every attempt.
+                Err(error) if view.unreachable.is_some() => {
+                    tracing::debug!(%error, "still no broker answers a metadata request");
+                    view.unanswered(error)
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no broker answered a metadata request");
