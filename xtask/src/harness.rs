@@ -43,9 +43,18 @@ impl Run {
 }
 
 /// Every test of the workspace that needs no broker, doc tests included.
-pub(crate) fn cargo_test(env: &[(&str, &str)]) -> Result<Run> {
+pub(crate) fn cargo_test() -> Result<Run> {
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace", "--no-fail-fast"]);
+    run(command, &[])
+}
+
+/// The same tests but for those in docs, optimised: long runs would take an hour otherwise.
+pub(crate) fn cargo_test_optimised(env: &[(&str, &str)]) -> Result<Run> {
+    let mut command = Command::new("cargo");
+    let args = ["--workspace", "--lib", "--bins", "--tests"];
+    command.args(["test", "--release", "--no-fail-fast"]);
+    command.args(args);
     run(command, env)
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use xtask::kafka::{Cluster, Version};
 
 use crate::flags::Flags;
-use crate::harness::{TestBinary, cargo_test};
+use crate::harness::{TestBinary, cargo_test, cargo_test_optimised};
 use crate::report::Report;
 
 /// What to run against real brokers.
@@ -50,7 +50,7 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
     let filter = flags.rest()?;
     let mut report = Report::default();
     if filter.is_empty() {
-        report.step("tests on the fake", || on_fake(brokers.long));
+        on_fake(&mut report, brokers.long);
         on_real(&mut report, &brokers);
     } else {
         for version in &brokers.versions {
@@ -62,10 +62,14 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
     report.finish()
 }
 
-/// Every test that needs no broker, doc tests included.
-pub(crate) fn on_fake(long: bool) -> Result<()> {
-    let env: &[_] = if long { &[LONG] } else { &[] };
-    cargo_test(env)?.check()
+/// Every test that needs no broker, doc tests included; then the long runs, if asked for.
+pub(crate) fn on_fake(report: &mut Report, long: bool) {
+    report.step("tests on the fake", || cargo_test()?.check());
+    if long {
+        report.step("long runs on the fake", || {
+            cargo_test_optimised(&[LONG])?.check()
+        });
+    }
 }
 
 /// The control of brokers itself, then the integration suite, on each version.
