@@ -9,7 +9,7 @@ use crate::flags::Flags;
 use crate::metadata::Metadata;
 use crate::report::Report;
 use crate::suite::{self, Brokers};
-use crate::{codegen, compaction, features, lint};
+use crate::{codegen, compaction, features, lint, vectors};
 
 pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
     let brokers = Brokers::from_flags(&mut flags)?;
@@ -27,6 +27,7 @@ pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
             "codegen check",
             "--no-kafka: the message schemas are in Kafka's jars",
         );
+        report.skip("vectors check", "--no-kafka: Kafka's classes write them");
     } else {
         report.step("jars", || {
             brokers
@@ -35,6 +36,7 @@ pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
                 .try_for_each(|version| Jars::resolve(*version).map(drop))
         });
         report.step("codegen check", || codegen::run(true));
+        report.step("vectors check", vectors::check);
     }
     report.step("docs", || lint::docs(sh));
     suite::on_fake(&mut report, brokers.long);

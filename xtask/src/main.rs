@@ -14,6 +14,7 @@ mod metadata;
 mod report;
 mod suite;
 mod tidy;
+mod vectors;
 
 use std::env;
 use std::process::ExitCode;
@@ -42,6 +43,9 @@ const HELP: &str = "cargo xtask <command>
   deny     bans, licences and sources of dependencies
   codegen [--check]
            write the codec's messages from Kafka's schemas, or see whether they are up to date
+  vectors [--check | --seed N --out DIR | --read DIR]
+           have Kafka's own classes write the bytes for the codec's tests, see whether they are up to
+           date, write others elsewhere, or have Kafka read what the codec's example has written
   kafka up [--version V] [--nodes N] [--set k=v]… [--java OPTION]… [--name NAME]
            start real brokers that run on, and print their addresses
   kafka down [--version V] [--name NAME]
@@ -86,6 +90,7 @@ fn run() -> Result<()> {
             report.step("deny", || Installation::start()?.check(&sh))
         }),
         Some("codegen") => codegen::command(flags),
+        Some("vectors") => vectors::command(flags),
         Some("kafka") => brokers::run(flags),
         Some("help") | None => {
             print!("{HELP}");

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run -p ottla-codec --example write_batches -- DIR
-//! java -cp 'DIR_OF_JARS/*' xtask/vectors/BatchVectors.java check DIR
+//! cargo xtask vectors --read DIR
 //! ```
 
 use std::error::Error;

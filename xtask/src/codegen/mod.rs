@@ -39,6 +39,11 @@ pub(crate) fn command(mut flags: Flags) -> Result<()> {
     run(check)
 }
 
+/// The APIs, and the messages outside of any, that are generated: Kafka's names.
+pub(crate) fn messages<'a>() -> Vec<&'a str> {
+    [apis::CLIENT_SIDE, apis::DATA].concat()
+}
+
 /// Writes the generated part of the codec, or with `check` only says whether it is what would be written.
 ///
 /// # Errors

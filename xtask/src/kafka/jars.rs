@@ -183,9 +183,15 @@ fn require_java() -> Result<()> {
 }
 
 pub(crate) fn java() -> PathBuf {
+    java_tool("java")
+}
+
+/// A program of the JDK, for example `javac`: that of `JAVA_HOME`, or the one on the path.
+#[must_use]
+pub fn java_tool(name: &str) -> PathBuf {
     match env::var_os("JAVA_HOME") {
-        Some(home) if !home.is_empty() => Path::new(&home).join("bin/java"),
-        _ => PathBuf::from("java"),
+        Some(home) if !home.is_empty() => Path::new(&home).join("bin").join(name),
+        _ => PathBuf::from(name),
     }
 }
 

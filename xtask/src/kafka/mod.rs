@@ -15,6 +15,6 @@ mod run;
 mod version;
 
 pub use cluster::{Cluster, ClusterBuilder};
-pub use jars::{Jars, require_java_and_maven};
+pub use jars::{Jars, java_tool, require_java_and_maven};
 pub use run::{RunState, down, status};
 pub use version::Version;

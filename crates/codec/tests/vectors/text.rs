@@ -1,4 +1,4 @@
-//! The description of batches that `xtask/vectors/BatchVectors.java` writes and reads.
+//! The description of batches that `xtask/java/BatchVectors.java` writes and reads.
 
 use std::fmt::Write;
 

@@ -32,15 +32,8 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
 import org.apache.kafka.common.utils.BufferSupplier;
 import org.apache.kafka.common.utils.CloseableIterator;
 
-/**
- * Record batches by Kafka's own classes.
- *
- * <pre>
- *   java -cp 'DIR_OF_JARS/*' BatchVectors.java write DIR   batches and their description
- *   java -cp 'DIR_OF_JARS/*' BatchVectors.java check DIR   reads batches and compares with their description
- * </pre>
- */
-public final class BatchVectors {
+/** Record batches: a file for each, beside a manifest of their headers and lists of their records. */
+final class BatchVectors {
     private static final long TIME = 1_700_000_000_000L;
     private static final long NONE = RecordBatch.NO_PRODUCER_ID;
 
@@ -48,20 +41,12 @@ public final class BatchVectors {
     private final StringBuilder manifest = new StringBuilder();
     private final Map<String, String> lists = new LinkedHashMap<>();
 
-    private BatchVectors(Path dir) {
+    BatchVectors(Path dir) {
         this.dir = dir;
     }
 
-    public static void main(String[] args) throws Exception {
-        BatchVectors vectors = new BatchVectors(Path.of(args[1]));
-        if (args[0].equals("check")) {
-            vectors.check();
-        } else {
-            vectors.write();
-        }
-    }
-
-    private void check() throws IOException {
+    /** Reads the batches that are there and compares with their description. */
+    void check() throws IOException {
         int batches = 0;
         int records = 0;
         for (String line : Files.readAllLines(dir.resolve("manifest.txt"))) {
@@ -83,7 +68,8 @@ public final class BatchVectors {
         }
     }
 
-    private void write() throws IOException {
+    /** Returns the number of batches. */
+    int write(long seed) throws IOException {
         Files.createDirectories(dir);
         Map<String, Compression> codecs = new LinkedHashMap<>();
         codecs.put("none", Compression.NONE);
@@ -140,6 +126,7 @@ public final class BatchVectors {
             Files.writeString(dir.resolve(list.getValue() + ".records"), list.getKey());
         }
         check();
+        return manifest.toString().split("\n").length;
     }
 
     private void add(String name, Compression compression, List<SimpleRecord> records) throws IOException {
