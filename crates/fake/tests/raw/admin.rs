@@ -12,18 +12,7 @@ use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_codec::{ErrorCode, Uuid};
 use ottla_fake::{FakeCluster, TopicSpec};
 
-use crate::client::Client;
-
-async fn cluster() -> (FakeCluster, Client) {
-    let cluster = FakeCluster::builder()
-        .brokers(3)
-        .topic("t", 3)
-        .start_in_memory()
-        .await
-        .unwrap();
-    let client = Client::connect(&cluster, 1).await;
-    (cluster, client)
-}
+use crate::client::{Client, cluster};
 
 #[tokio::test(start_paused = true)]
 async fn topics_with_assignments_settings_and_mistakes() {

@@ -14,6 +14,18 @@ use ottla_codec::{Message, Records, Request, frame};
 use ottla_fake::FakeCluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+/// Three brokers, the topic `t` with three partitions, and a client of the first broker.
+pub(crate) async fn cluster() -> (FakeCluster, Client) {
+    let cluster = FakeCluster::builder()
+        .brokers(3)
+        .topic("t", 3)
+        .start_in_memory()
+        .await
+        .unwrap();
+    let client = Client::connect(&cluster, 1).await;
+    (cluster, client)
+}
+
 pub(crate) struct Client {
     pub(crate) stream: DuplexStream,
     next_correlation: i32,

@@ -7,18 +7,7 @@ use ottla_codec::{ErrorCode, Uuid};
 use ottla_fake::{FakeCluster, Record};
 use tokio::time::Instant;
 
-use crate::client::{Client, batch, fetch, wanted};
-
-async fn cluster() -> (FakeCluster, Client) {
-    let cluster = FakeCluster::builder()
-        .brokers(3)
-        .topic("t", 3)
-        .start_in_memory()
-        .await
-        .unwrap();
-    let client = Client::connect(&cluster, 1).await;
-    (cluster, client)
-}
+use crate::client::{Client, batch, cluster, fetch, wanted};
 
 fn polling(offset: i64, min_bytes: i32) -> FetchRequest {
     FetchRequest {

@@ -19,18 +19,7 @@ use ottla_codec::messages::offset_for_leader_epoch::{
 use ottla_codec::{ErrorCode, Uuid};
 use ottla_fake::{FakeCluster, Record, TopicSpec};
 
-use crate::client::Client;
-
-async fn cluster() -> (FakeCluster, Client) {
-    let cluster = FakeCluster::builder()
-        .brokers(3)
-        .topic("t", 3)
-        .start_in_memory()
-        .await
-        .unwrap();
-    let client = Client::connect(&cluster, 1).await;
-    (cluster, client)
-}
+use crate::client::{Client, cluster};
 
 /// (error, timestamp, offset, leader epoch)
 async fn list(

@@ -11,18 +11,7 @@ use ottla_codec::records::{BatchFields, Compression};
 use ottla_codec::{ErrorCode, Uuid};
 use ottla_fake::{FakeCluster, InvalidBatch, TopicSpec, Violation};
 
-use crate::client::{Client, batch, batch_of, fetch, produce, sequenced};
-
-async fn cluster() -> (FakeCluster, Client) {
-    let cluster = FakeCluster::builder()
-        .brokers(3)
-        .topic("t", 3)
-        .start_in_memory()
-        .await
-        .unwrap();
-    let client = Client::connect(&cluster, 1).await;
-    (cluster, client)
-}
+use crate::client::{Client, batch, batch_of, cluster, fetch, produce, sequenced};
 
 #[tokio::test(start_paused = true)]
 async fn repeats_within_five_batches_succeed_with_their_first_offset() {
