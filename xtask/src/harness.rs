@@ -58,6 +58,14 @@ pub(crate) fn cargo_test_optimised(env: &[(&str, &str)]) -> Result<Run> {
     run(command, env)
 }
 
+/// The codec's messages with their JSON form, which no other crate asks for.
+pub(crate) fn cargo_test_json() -> Result<Run> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--package", "ottla-codec", "--features", "serde"]);
+    command.args(["--test", "messages"]);
+    run(command, &[])
+}
+
 /// A test binary of one package.
 #[derive(Debug)]
 pub(crate) struct TestBinary {

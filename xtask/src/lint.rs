@@ -10,7 +10,11 @@ use crate::{edges, tidy};
 pub(crate) fn steps(report: &mut Report, sh: &Shell) {
     report.step("fmt", || Ok(cmd!(sh, "cargo fmt --all --check").run()?));
     report.step("clippy", || {
-        Ok(cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings").run()?)
+        Ok(cmd!(
+            sh,
+            "cargo clippy --workspace --all-targets --features ottla-codec/serde -- -D warnings"
+        )
+        .run()?)
     });
     report.step("tidy", || tidy::check(sh));
     report.step("dependency edges", || edges::check(sh));

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use xtask::kafka::{Cluster, Version};
 
 use crate::flags::Flags;
-use crate::harness::{TestBinary, cargo_test, cargo_test_optimised};
+use crate::harness::{TestBinary, cargo_test, cargo_test_json, cargo_test_optimised};
 use crate::report::Report;
 
 /// What to run against real brokers.
@@ -65,6 +65,7 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
 /// Every test that needs no broker, doc tests included; then the long runs, if asked for.
 pub(crate) fn on_fake(report: &mut Report, long: bool) {
     report.step("tests on the fake", || cargo_test()?.check());
+    report.step("messages as JSON", || cargo_test_json()?.check());
     if long {
         report.step("long runs on the fake", || {
             cargo_test_optimised(&[LONG])?.check()

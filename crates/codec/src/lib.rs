@@ -13,6 +13,10 @@
 //! # Ok::<(), ottla_codec::EncodeError>(())
 //! ```
 //!
+//! With the feature `serde`, off by default, messages are serialised and deserialised in the JSON form of Kafka's own
+//! converters: Kafka's field names, bytes as base64, ids as [`Uuid`] displays them. Fields that a version lacks are
+//! there with their default.
+//!
 //! Reference: <https://kafka.apache.org/protocol>, KIP-482 (flexible versions and tagged fields).
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -20,6 +24,8 @@ mod api_key;
 mod error;
 mod error_code;
 pub mod frame;
+#[cfg(feature = "serde")]
+mod json;
 mod message;
 pub mod messages;
 pub mod records;

@@ -8,21 +8,22 @@
 ))]
 
 use std::fs;
-use std::path::Path;
 
 use bytes::Bytes;
 use ottla_codec::records::{
     BatchError, Batches, ControlRecord, Decompressor, EndTransactionMarker, RecordBatch,
 };
 
+#[path = "vectors/directory.rs"]
+mod directory;
 #[path = "vectors/text.rs"]
 mod text;
 
 const LIMIT: usize = 1 << 20;
 
 fn file(name: &str) -> Vec<u8> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/batches");
-    fs::read(dir.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    let path = directory::vectors().join("batches").join(name);
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn read(name: &str) -> RecordBatch {

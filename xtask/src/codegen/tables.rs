@@ -30,7 +30,7 @@ pub(super) fn any(apis: &[Api], kafka: &str) -> String {
         let article = format!("a {}", kind.to_lowercase());
         _ = write!(
             out,
-            "/// Any {}.\n#[derive(Clone, Debug, PartialEq)]\n#[non_exhaustive]\n",
+            "/// Any {}.\n#[derive(Clone, Debug, PartialEq)]\n#[cfg_attr(feature = \"serde\", derive(serde::Serialize), serde(untagged))]\n#[non_exhaustive]\n",
             kind.to_lowercase()
         );
         out += "#[allow(clippy::large_enum_variant, reason = \"short-lived, one at a time\")]\n";

@@ -15,6 +15,11 @@ use crate::{
 
 /// `AddOffsetsToTxnRequest`, versions 0-4.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddOffsetsToTxnRequest {
     /// `TransactionalId`: string, versions 0+.
     pub transactional_id: String,
@@ -25,6 +30,7 @@ pub struct AddOffsetsToTxnRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -71,12 +77,18 @@ impl Request for AddOffsetsToTxnRequest {
 
 /// `AddOffsetsToTxnResponse`, versions 0-4.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddOffsetsToTxnResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

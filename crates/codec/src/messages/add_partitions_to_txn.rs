@@ -15,6 +15,11 @@ use crate::{
 
 /// `AddPartitionsToTxnRequest`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddPartitionsToTxnRequest {
     /// `Transactions`: array of [`AddPartitionsToTxnTransaction`], versions 4+.
     pub transactions: Vec<AddPartitionsToTxnTransaction>,
@@ -27,6 +32,7 @@ pub struct AddPartitionsToTxnRequest {
     /// `V3AndBelowTopics`: array of [`AddPartitionsToTxnTopic`], versions 0-3.
     pub v3_and_below_topics: Vec<AddPartitionsToTxnTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -119,6 +125,11 @@ impl Request for AddPartitionsToTxnRequest {
 
 /// Part of [`AddPartitionsToTxnRequest`], versions 4+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddPartitionsToTxnTransaction {
     /// `TransactionalId`: string, versions 4+.
     pub transactional_id: String,
@@ -131,6 +142,7 @@ pub struct AddPartitionsToTxnTransaction {
     /// `Topics`: array of [`AddPartitionsToTxnTopic`], versions 4+.
     pub topics: Vec<AddPartitionsToTxnTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -174,12 +186,18 @@ impl AddPartitionsToTxnTransaction {
 
 /// Part of [`AddPartitionsToTxnRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddPartitionsToTxnTopic {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -215,6 +233,11 @@ impl AddPartitionsToTxnTopic {
 
 /// `AddPartitionsToTxnResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddPartitionsToTxnResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -225,6 +248,7 @@ pub struct AddPartitionsToTxnResponse {
     /// `ResultsByTopicV3AndBelow`: array of [`AddPartitionsToTxnTopicResult`], versions 0-3.
     pub results_by_topic_v3_and_below: Vec<AddPartitionsToTxnTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -305,12 +329,18 @@ impl Response for AddPartitionsToTxnResponse {
 
 /// Part of [`AddPartitionsToTxnResponse`], versions 4+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddPartitionsToTxnResult {
     /// `TransactionalId`: string, versions 4+.
     pub transactional_id: String,
     /// `TopicResults`: array of [`AddPartitionsToTxnTopicResult`], versions 4+.
     pub topic_results: Vec<AddPartitionsToTxnTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -345,12 +375,18 @@ impl AddPartitionsToTxnResult {
 
 /// Part of [`AddPartitionsToTxnResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddPartitionsToTxnTopicResult {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `ResultsByPartition`: array of [`AddPartitionsToTxnPartitionResult`], versions 0+.
     pub results_by_partition: Vec<AddPartitionsToTxnPartitionResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -389,12 +425,18 @@ impl AddPartitionsToTxnTopicResult {
 
 /// Part of [`AddPartitionsToTxnResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddPartitionsToTxnPartitionResult {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
     /// `PartitionErrorCode`: int16, versions 0+.
     pub partition_error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

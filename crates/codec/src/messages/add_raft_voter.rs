@@ -15,6 +15,11 @@ use crate::{
 
 /// `AddRaftVoterRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddRaftVoterRequest {
     /// `ClusterId`: string, versions 0+, nullable in 0+.
     pub cluster_id: Option<String>,
@@ -29,6 +34,7 @@ pub struct AddRaftVoterRequest {
     /// `AckWhenCommitted`: bool, versions 1+, default true.
     pub ack_when_committed: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -101,6 +107,11 @@ impl Request for AddRaftVoterRequest {
 
 /// Part of [`AddRaftVoterRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Listener {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -109,6 +120,7 @@ pub struct Listener {
     /// `Port`: uint16, versions 0+.
     pub port: u16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -136,6 +148,11 @@ impl Listener {
 
 /// `AddRaftVoterResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AddRaftVoterResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -144,6 +161,7 @@ pub struct AddRaftVoterResponse {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+, ignorable.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

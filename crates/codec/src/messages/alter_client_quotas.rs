@@ -15,12 +15,18 @@ use crate::{
 
 /// `AlterClientQuotasRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterClientQuotasRequest {
     /// `Entries`: array of [`EntryData`], versions 0+.
     pub entries: Vec<EntryData>,
     /// `ValidateOnly`: bool, versions 0+.
     pub validate_only: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -68,12 +74,18 @@ impl Request for AlterClientQuotasRequest {
 
 /// Part of [`AlterClientQuotasRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EntryData {
     /// `Entity`: array of [`EntityData`], versions 0+.
     pub entity: Vec<EntityData>,
     /// `Ops`: array of [`OpData`], versions 0+.
     pub ops: Vec<OpData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -114,12 +126,18 @@ impl EntryData {
 
 /// Part of [`AlterClientQuotasRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EntityData {
     /// `EntityType`: string, versions 0+.
     pub entity_type: String,
     /// `EntityName`: string, versions 0+, nullable in 0+.
     pub entity_name: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -163,6 +181,11 @@ impl EntityData {
 
 /// Part of [`AlterClientQuotasRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OpData {
     /// `Key`: string, versions 0+.
     pub key: String,
@@ -171,6 +194,7 @@ pub struct OpData {
     /// `Remove`: bool, versions 0+.
     pub remove: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -202,12 +226,18 @@ impl OpData {
 
 /// `AlterClientQuotasResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterClientQuotasResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Entries`: array of [`ResponseEntryData`], versions 0+.
     pub entries: Vec<ResponseEntryData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -259,6 +289,11 @@ impl Response for AlterClientQuotasResponse {
 
 /// Part of [`AlterClientQuotasResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ResponseEntryData {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -267,6 +302,7 @@ pub struct ResponseEntryData {
     /// `Entity`: array of [`ResponseEntityData`], versions 0+.
     pub entity: Vec<ResponseEntityData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -318,12 +354,18 @@ impl ResponseEntryData {
 
 /// Part of [`AlterClientQuotasResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ResponseEntityData {
     /// `EntityType`: string, versions 0+.
     pub entity_type: String,
     /// `EntityName`: string, versions 0+, nullable in 0+.
     pub entity_name: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

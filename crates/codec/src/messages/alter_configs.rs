@@ -15,12 +15,18 @@ use crate::{
 
 /// `AlterConfigsRequest`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterConfigsRequest {
     /// `Resources`: array of [`AlterConfigsResource`], versions 0+.
     pub resources: Vec<AlterConfigsResource>,
     /// `ValidateOnly`: bool, versions 0+.
     pub validate_only: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -69,6 +75,11 @@ impl Request for AlterConfigsRequest {
 
 /// Part of [`AlterConfigsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterConfigsResource {
     /// `ResourceType`: int8, versions 0+.
     pub resource_type: i8,
@@ -77,6 +88,7 @@ pub struct AlterConfigsResource {
     /// `Configs`: array of [`AlterableConfig`], versions 0+.
     pub configs: Vec<AlterableConfig>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -118,12 +130,18 @@ impl AlterConfigsResource {
 
 /// Part of [`AlterConfigsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterableConfig {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Value`: string, versions 0+, nullable in 0+.
     pub value: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -166,12 +184,18 @@ impl AlterableConfig {
 
 /// `AlterConfigsResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterConfigsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Responses`: array of [`AlterConfigsResourceResponse`], versions 0+.
     pub responses: Vec<AlterConfigsResourceResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -223,6 +247,11 @@ impl Response for AlterConfigsResponse {
 
 /// Part of [`AlterConfigsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterConfigsResourceResponse {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -233,6 +262,7 @@ pub struct AlterConfigsResourceResponse {
     /// `ResourceName`: string, versions 0+.
     pub resource_name: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

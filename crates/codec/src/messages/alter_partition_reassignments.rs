@@ -15,6 +15,11 @@ use crate::{
 
 /// `AlterPartitionReassignmentsRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterPartitionReassignmentsRequest {
     /// `TimeoutMs`: int32, versions 0+, default 60000.
     pub timeout_ms: i32,
@@ -23,6 +28,7 @@ pub struct AlterPartitionReassignmentsRequest {
     /// `Topics`: array of [`ReassignableTopic`], versions 0+.
     pub topics: Vec<ReassignableTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -89,12 +95,18 @@ impl Request for AlterPartitionReassignmentsRequest {
 
 /// Part of [`AlterPartitionReassignmentsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ReassignableTopic {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of [`ReassignablePartition`], versions 0+.
     pub partitions: Vec<ReassignablePartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -128,12 +140,18 @@ impl ReassignableTopic {
 
 /// Part of [`AlterPartitionReassignmentsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ReassignablePartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
     /// `Replicas`: array of int32, versions 0+, nullable in 0+, default null.
     pub replicas: Option<Vec<i32>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -165,6 +183,11 @@ impl ReassignablePartition {
 
 /// `AlterPartitionReassignmentsResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterPartitionReassignmentsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -177,6 +200,7 @@ pub struct AlterPartitionReassignmentsResponse {
     /// `Responses`: array of [`ReassignableTopicResponse`], versions 0+.
     pub responses: Vec<ReassignableTopicResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -250,12 +274,18 @@ impl Response for AlterPartitionReassignmentsResponse {
 
 /// Part of [`AlterPartitionReassignmentsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ReassignableTopicResponse {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of [`ReassignablePartitionResponse`], versions 0+.
     pub partitions: Vec<ReassignablePartitionResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -290,6 +320,11 @@ impl ReassignableTopicResponse {
 
 /// Part of [`AlterPartitionReassignmentsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ReassignablePartitionResponse {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -298,6 +333,7 @@ pub struct ReassignablePartitionResponse {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,10 +15,16 @@ use crate::{
 
 /// `AlterReplicaLogDirsRequest`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterReplicaLogDirsRequest {
     /// `Dirs`: array of [`AlterReplicaLogDir`], versions 1+.
     pub dirs: Vec<AlterReplicaLogDir>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -64,12 +70,18 @@ impl Request for AlterReplicaLogDirsRequest {
 
 /// Part of [`AlterReplicaLogDirsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterReplicaLogDir {
     /// `Path`: string, versions 1+.
     pub path: String,
     /// `Topics`: array of [`AlterReplicaLogDirTopic`], versions 1+.
     pub topics: Vec<AlterReplicaLogDirTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -107,12 +119,18 @@ impl AlterReplicaLogDir {
 
 /// Part of [`AlterReplicaLogDirsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterReplicaLogDirTopic {
     /// `Name`: string, versions 1+.
     pub name: String,
     /// `Partitions`: array of int32, versions 1+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -148,12 +166,18 @@ impl AlterReplicaLogDirTopic {
 
 /// `AlterReplicaLogDirsResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterReplicaLogDirsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
     /// `Results`: array of [`AlterReplicaLogDirTopicResult`], versions 1+.
     pub results: Vec<AlterReplicaLogDirTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -205,12 +229,18 @@ impl Response for AlterReplicaLogDirsResponse {
 
 /// Part of [`AlterReplicaLogDirsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterReplicaLogDirTopicResult {
     /// `TopicName`: string, versions 1+.
     pub topic_name: String,
     /// `Partitions`: array of [`AlterReplicaLogDirPartitionResult`], versions 1+.
     pub partitions: Vec<AlterReplicaLogDirPartitionResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -249,12 +279,18 @@ impl AlterReplicaLogDirTopicResult {
 
 /// Part of [`AlterReplicaLogDirsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterReplicaLogDirPartitionResult {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,12 +15,18 @@ use crate::{
 
 /// `AlterShareGroupOffsetsRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterShareGroupOffsetsRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
     /// `Topics`: array of [`AlterShareGroupOffsetsRequestTopic`], versions 0+.
     pub topics: Vec<AlterShareGroupOffsetsRequestTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -64,12 +70,18 @@ impl Request for AlterShareGroupOffsetsRequest {
 
 /// Part of [`AlterShareGroupOffsetsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterShareGroupOffsetsRequestTopic {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
     /// `Partitions`: array of [`AlterShareGroupOffsetsRequestPartition`], versions 0+.
     pub partitions: Vec<AlterShareGroupOffsetsRequestPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -104,12 +116,18 @@ impl AlterShareGroupOffsetsRequestTopic {
 
 /// Part of [`AlterShareGroupOffsetsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterShareGroupOffsetsRequestPartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
     /// `StartOffset`: int64, versions 0+.
     pub start_offset: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -135,6 +153,11 @@ impl AlterShareGroupOffsetsRequestPartition {
 
 /// `AlterShareGroupOffsetsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterShareGroupOffsetsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -145,6 +168,7 @@ pub struct AlterShareGroupOffsetsResponse {
     /// `Responses`: array of [`AlterShareGroupOffsetsResponseTopic`], versions 0+.
     pub responses: Vec<AlterShareGroupOffsetsResponseTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -198,6 +222,11 @@ impl Response for AlterShareGroupOffsetsResponse {
 
 /// Part of [`AlterShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterShareGroupOffsetsResponseTopic {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
@@ -206,6 +235,7 @@ pub struct AlterShareGroupOffsetsResponseTopic {
     /// `Partitions`: array of [`AlterShareGroupOffsetsResponsePartition`], versions 0+.
     pub partitions: Vec<AlterShareGroupOffsetsResponsePartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -243,6 +273,11 @@ impl AlterShareGroupOffsetsResponseTopic {
 
 /// Part of [`AlterShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterShareGroupOffsetsResponsePartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -251,6 +286,7 @@ pub struct AlterShareGroupOffsetsResponsePartition {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+, default null.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

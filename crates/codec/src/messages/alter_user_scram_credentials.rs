@@ -16,12 +16,18 @@ use bytes::Bytes;
 
 /// `AlterUserScramCredentialsRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterUserScramCredentialsRequest {
     /// `Deletions`: array of [`ScramCredentialDeletion`], versions 0+.
     pub deletions: Vec<ScramCredentialDeletion>,
     /// `Upsertions`: array of [`ScramCredentialUpsertion`], versions 0+.
     pub upsertions: Vec<ScramCredentialUpsertion>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -73,12 +79,18 @@ impl Request for AlterUserScramCredentialsRequest {
 
 /// Part of [`AlterUserScramCredentialsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ScramCredentialDeletion {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Mechanism`: int8, versions 0+.
     pub mechanism: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -105,6 +117,11 @@ impl ScramCredentialDeletion {
 
 /// Part of [`AlterUserScramCredentialsRequest`], versions 0+.
 #[derive(Clone, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ScramCredentialUpsertion {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -113,10 +130,13 @@ pub struct ScramCredentialUpsertion {
     /// `Iterations`: int32, versions 0+.
     pub iterations: i32,
     /// `Salt`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub salt: Bytes,
     /// `SaltedPassword`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub salted_password: Bytes,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -171,12 +191,18 @@ impl ScramCredentialUpsertion {
 
 /// `AlterUserScramCredentialsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterUserScramCredentialsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Results`: array of [`AlterUserScramCredentialsResult`], versions 0+.
     pub results: Vec<AlterUserScramCredentialsResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -224,6 +250,11 @@ impl Response for AlterUserScramCredentialsResponse {
 
 /// Part of [`AlterUserScramCredentialsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterUserScramCredentialsResult {
     /// `User`: string, versions 0+.
     pub user: String,
@@ -232,6 +263,7 @@ pub struct AlterUserScramCredentialsResult {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

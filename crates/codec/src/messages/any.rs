@@ -11,6 +11,7 @@ use crate::{
 
 /// Any request.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "short-lived, one at a time")]
 pub enum AnyRequest {
@@ -1145,6 +1146,7 @@ impl From<super::delete_share_group_offsets::DeleteShareGroupOffsetsRequest> for
 
 /// Any response.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "short-lived, one at a time")]
 pub enum AnyResponse {

@@ -15,12 +15,18 @@ use crate::{
 
 /// `ApiVersionsRequest`, versions 0-4.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ApiVersionsRequest {
     /// `ClientSoftwareName`: string, versions 3+, ignorable.
     pub client_software_name: String,
     /// `ClientSoftwareVersion`: string, versions 3+, ignorable.
     pub client_software_version: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -70,6 +76,11 @@ impl Request for ApiVersionsRequest {
 
 /// `ApiVersionsResponse`, versions 0-4.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ApiVersionsResponse {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -86,6 +97,7 @@ pub struct ApiVersionsResponse {
     /// `ZkMigrationReady`: bool, versions 3+, default false, tag 3, ignorable.
     pub zk_migration_ready: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -211,6 +223,11 @@ impl Response for ApiVersionsResponse {
 
 /// Part of [`ApiVersionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ApiVersion {
     /// `ApiKey`: int16, versions 0+.
     pub api_key: i16,
@@ -219,6 +236,7 @@ pub struct ApiVersion {
     /// `MaxVersion`: int16, versions 0+.
     pub max_version: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -250,6 +268,11 @@ impl ApiVersion {
 
 /// Part of [`ApiVersionsResponse`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SupportedFeatureKey {
     /// `Name`: string, versions 3+.
     pub name: String,
@@ -258,6 +281,7 @@ pub struct SupportedFeatureKey {
     /// `MaxVersion`: int16, versions 3+.
     pub max_version: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -286,6 +310,11 @@ impl SupportedFeatureKey {
 
 /// Part of [`ApiVersionsResponse`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FinalizedFeatureKey {
     /// `Name`: string, versions 3+.
     pub name: String,
@@ -294,6 +323,7 @@ pub struct FinalizedFeatureKey {
     /// `MinVersionLevel`: int16, versions 3+.
     pub min_version_level: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

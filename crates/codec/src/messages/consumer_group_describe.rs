@@ -15,12 +15,18 @@ use crate::{
 
 /// `ConsumerGroupDescribeRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ConsumerGroupDescribeRequest {
     /// `GroupIds`: array of string, versions 0+.
     pub group_ids: Vec<String>,
     /// `IncludeAuthorizedOperations`: bool, versions 0+.
     pub include_authorized_operations: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -65,12 +71,18 @@ impl Request for ConsumerGroupDescribeRequest {
 
 /// `ConsumerGroupDescribeResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ConsumerGroupDescribeResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Groups`: array of [`DescribedGroup`], versions 0+.
     pub groups: Vec<DescribedGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -117,6 +129,11 @@ impl Response for ConsumerGroupDescribeResponse {
 
 /// Part of [`ConsumerGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribedGroup {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -137,6 +154,7 @@ pub struct DescribedGroup {
     /// `AuthorizedOperations`: int32, versions 0+, default -2147483648.
     pub authorized_operations: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -208,6 +226,11 @@ impl DescribedGroup {
 
 /// Part of [`ConsumerGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Member {
     /// `MemberId`: string, versions 0+.
     pub member_id: String,
@@ -232,6 +255,7 @@ pub struct Member {
     /// `MemberType`: int8, versions 1+, default -1, ignorable.
     pub member_type: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -313,10 +337,16 @@ impl Member {
 
 /// Part of [`ConsumerGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Assignment {
     /// `TopicPartitions`: array of [`TopicPartitions`], versions 0+.
     pub topic_partitions: Vec<TopicPartitions>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -347,6 +377,11 @@ impl Assignment {
 
 /// Part of [`ConsumerGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicPartitions {
     /// `TopicId`: uuid, versions 0+.
     pub topic_id: Uuid,
@@ -355,6 +390,7 @@ pub struct TopicPartitions {
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `ConsumerGroupHeartbeatRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ConsumerGroupHeartbeatRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -37,6 +42,7 @@ pub struct ConsumerGroupHeartbeatRequest {
     /// `TopicPartitions`: array of [`TopicPartitions`], versions 0+, nullable in 0+, default null.
     pub topic_partitions: Option<Vec<TopicPartitions>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -136,12 +142,18 @@ impl Request for ConsumerGroupHeartbeatRequest {
 
 /// Part of [`ConsumerGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicPartitions {
     /// `TopicId`: uuid, versions 0+.
     pub topic_id: Uuid,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -172,6 +184,11 @@ impl TopicPartitions {
 
 /// `ConsumerGroupHeartbeatResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ConsumerGroupHeartbeatResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -188,6 +205,7 @@ pub struct ConsumerGroupHeartbeatResponse {
     /// `Assignment`: [`Assignment`], versions 0+, nullable in 0+, default null.
     pub assignment: Option<Assignment>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -246,10 +264,16 @@ impl Response for ConsumerGroupHeartbeatResponse {
 
 /// Part of [`ConsumerGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Assignment {
     /// `TopicPartitions`: array of [`ResponseTopicPartitions`], versions 0+.
     pub topic_partitions: Vec<ResponseTopicPartitions>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -280,12 +304,18 @@ impl Assignment {
 
 /// Part of [`ConsumerGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ResponseTopicPartitions {
     /// `TopicId`: uuid, versions 0+.
     pub topic_id: Uuid,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -11,10 +11,16 @@ use bytes::Bytes;
 
 /// `ConsumerProtocolAssignment`, versions 0-3.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ConsumerProtocolAssignment {
     /// `AssignedPartitions`: array of [`TopicPartition`], versions 0+.
     pub assigned_partitions: Vec<TopicPartition>,
     /// `UserData`: bytes, versions 0+, nullable in 0+, default null.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::nullable_bytes"))]
     pub user_data: Option<Bytes>,
 }
 
@@ -52,6 +58,11 @@ impl Message for ConsumerProtocolAssignment {
 
 /// Part of [`ConsumerProtocolAssignment`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicPartition {
     /// `Topic`: string, versions 0+.
     pub topic: String,

@@ -11,10 +11,16 @@ use bytes::Bytes;
 
 /// `ConsumerProtocolSubscription`, versions 0-3.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ConsumerProtocolSubscription {
     /// `Topics`: array of string, versions 0+.
     pub topics: Vec<String>,
     /// `UserData`: bytes, versions 0+, nullable in 0+, default null.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::nullable_bytes"))]
     pub user_data: Option<Bytes>,
     /// `OwnedPartitions`: array of [`TopicPartition`], versions 1+, ignorable.
     pub owned_partitions: Vec<TopicPartition>,
@@ -93,6 +99,11 @@ impl Message for ConsumerProtocolSubscription {
 
 /// Part of [`ConsumerProtocolSubscription`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicPartition {
     /// `Topic`: string, versions 1+.
     pub topic: String,

@@ -15,10 +15,16 @@ use crate::{
 
 /// `CreateAclsRequest`, versions 1-3.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreateAclsRequest {
     /// `Creations`: array of [`AclCreation`], versions 1+.
     pub creations: Vec<AclCreation>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -64,6 +70,11 @@ impl Request for CreateAclsRequest {
 
 /// Part of [`CreateAclsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AclCreation {
     /// `ResourceType`: int8, versions 1+.
     pub resource_type: i8,
@@ -80,6 +91,7 @@ pub struct AclCreation {
     /// `PermissionType`: int8, versions 1+.
     pub permission_type: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -138,12 +150,18 @@ impl AclCreation {
 
 /// `CreateAclsResponse`, versions 1-3.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreateAclsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
     /// `Results`: array of [`AclCreationResult`], versions 1+.
     pub results: Vec<AclCreationResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -195,12 +213,18 @@ impl Response for CreateAclsResponse {
 
 /// Part of [`CreateAclsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AclCreationResult {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
     /// `ErrorMessage`: string, versions 1+, nullable in 1+.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -16,6 +16,11 @@ use bytes::Bytes;
 
 /// `CreateDelegationTokenRequest`, versions 1-3.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreateDelegationTokenRequest {
     /// `OwnerPrincipalType`: string, versions 3+, nullable in 3+.
     pub owner_principal_type: Option<String>,
@@ -26,6 +31,7 @@ pub struct CreateDelegationTokenRequest {
     /// `MaxLifetimeMs`: int64, versions 1+.
     pub max_lifetime_ms: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -110,12 +116,18 @@ impl Request for CreateDelegationTokenRequest {
 
 /// Part of [`CreateDelegationTokenRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatableRenewers {
     /// `PrincipalType`: string, versions 1+.
     pub principal_type: String,
     /// `PrincipalName`: string, versions 1+.
     pub principal_name: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -149,6 +161,11 @@ impl CreatableRenewers {
 
 /// `CreateDelegationTokenResponse`, versions 1-3.
 #[derive(Clone, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreateDelegationTokenResponse {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
@@ -169,10 +186,12 @@ pub struct CreateDelegationTokenResponse {
     /// `TokenId`: string, versions 1+.
     pub token_id: String,
     /// `Hmac`: bytes, versions 1+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub hmac: Bytes,
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `CreatePartitionsRequest`, versions 0-3.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatePartitionsRequest {
     /// `Topics`: array of [`CreatePartitionsTopic`], versions 0+.
     pub topics: Vec<CreatePartitionsTopic>,
@@ -23,6 +28,7 @@ pub struct CreatePartitionsRequest {
     /// `ValidateOnly`: bool, versions 0+.
     pub validate_only: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -72,6 +78,11 @@ impl Request for CreatePartitionsRequest {
 
 /// Part of [`CreatePartitionsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatePartitionsTopic {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -80,6 +91,7 @@ pub struct CreatePartitionsTopic {
     /// `Assignments`: array of [`CreatePartitionsAssignment`], versions 0+, nullable in 0+.
     pub assignments: Option<Vec<CreatePartitionsAssignment>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -130,10 +142,16 @@ impl CreatePartitionsTopic {
 
 /// Part of [`CreatePartitionsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatePartitionsAssignment {
     /// `BrokerIds`: array of int32, versions 0+.
     pub broker_ids: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -166,12 +184,18 @@ impl CreatePartitionsAssignment {
 
 /// `CreatePartitionsResponse`, versions 0-3.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatePartitionsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Results`: array of [`CreatePartitionsTopicResult`], versions 0+.
     pub results: Vec<CreatePartitionsTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -223,6 +247,11 @@ impl Response for CreatePartitionsResponse {
 
 /// Part of [`CreatePartitionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatePartitionsTopicResult {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -231,6 +260,7 @@ pub struct CreatePartitionsTopicResult {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+, default null.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

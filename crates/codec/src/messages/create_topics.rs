@@ -15,6 +15,11 @@ use crate::{
 
 /// `CreateTopicsRequest`, versions 2-7.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreateTopicsRequest {
     /// `Topics`: array of [`CreatableTopic`], versions 2+.
     pub topics: Vec<CreatableTopic>,
@@ -23,6 +28,7 @@ pub struct CreateTopicsRequest {
     /// `validateOnly`: bool, versions 2+, default false.
     pub validate_only: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -83,6 +89,11 @@ impl Request for CreateTopicsRequest {
 
 /// Part of [`CreateTopicsRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatableTopic {
     /// `Name`: string, versions 2+.
     pub name: String,
@@ -95,6 +106,7 @@ pub struct CreatableTopic {
     /// `Configs`: array of [`CreatableTopicConfig`], versions 2+.
     pub configs: Vec<CreatableTopicConfig>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -146,12 +158,18 @@ impl CreatableTopic {
 
 /// Part of [`CreateTopicsRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatableReplicaAssignment {
     /// `PartitionIndex`: int32, versions 2+.
     pub partition_index: i32,
     /// `BrokerIds`: array of int32, versions 2+.
     pub broker_ids: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -187,12 +205,18 @@ impl CreatableReplicaAssignment {
 
 /// Part of [`CreateTopicsRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatableTopicConfig {
     /// `Name`: string, versions 2+.
     pub name: String,
     /// `Value`: string, versions 2+, nullable in 2+.
     pub value: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -235,12 +259,18 @@ impl CreatableTopicConfig {
 
 /// `CreateTopicsResponse`, versions 2-7.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreateTopicsResponse {
     /// `ThrottleTimeMs`: int32, versions 2+, ignorable.
     pub throttle_time_ms: i32,
     /// `Topics`: array of [`CreatableTopicResult`], versions 2+.
     pub topics: Vec<CreatableTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -291,6 +321,11 @@ impl Response for CreateTopicsResponse {
 
 /// Part of [`CreateTopicsResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatableTopicResult {
     /// `Name`: string, versions 2+.
     pub name: String,
@@ -309,6 +344,7 @@ pub struct CreatableTopicResult {
     /// `Configs`: array of [`CreatableTopicConfigs`], versions 5+, nullable in 5+, ignorable.
     pub configs: Option<Vec<CreatableTopicConfigs>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -399,6 +435,11 @@ impl CreatableTopicResult {
 
 /// Part of [`CreateTopicsResponse`], versions 5+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CreatableTopicConfigs {
     /// `Name`: string, versions 5+.
     pub name: String,
@@ -411,6 +452,7 @@ pub struct CreatableTopicConfigs {
     /// `IsSensitive`: bool, versions 5+.
     pub is_sensitive: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

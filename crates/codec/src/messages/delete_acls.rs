@@ -15,10 +15,16 @@ use crate::{
 
 /// `DeleteAclsRequest`, versions 1-3.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteAclsRequest {
     /// `Filters`: array of [`DeleteAclsFilter`], versions 1+.
     pub filters: Vec<DeleteAclsFilter>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -65,6 +71,11 @@ impl Request for DeleteAclsRequest {
 
 /// Part of [`DeleteAclsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteAclsFilter {
     /// `ResourceTypeFilter`: int8, versions 1+.
     pub resource_type_filter: i8,
@@ -81,6 +92,7 @@ pub struct DeleteAclsFilter {
     /// `PermissionType`: int8, versions 1+.
     pub permission_type: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -144,12 +156,18 @@ impl DeleteAclsFilter {
 
 /// `DeleteAclsResponse`, versions 1-3.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteAclsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
     /// `FilterResults`: array of [`DeleteAclsFilterResult`], versions 1+.
     pub filter_results: Vec<DeleteAclsFilterResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -201,6 +219,11 @@ impl Response for DeleteAclsResponse {
 
 /// Part of [`DeleteAclsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteAclsFilterResult {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
@@ -209,6 +232,7 @@ pub struct DeleteAclsFilterResult {
     /// `MatchingAcls`: array of [`DeleteAclsMatchingAcl`], versions 1+.
     pub matching_acls: Vec<DeleteAclsMatchingAcl>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -260,6 +284,11 @@ impl DeleteAclsFilterResult {
 
 /// Part of [`DeleteAclsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteAclsMatchingAcl {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
@@ -280,6 +309,7 @@ pub struct DeleteAclsMatchingAcl {
     /// `PermissionType`: int8, versions 1+.
     pub permission_type: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,10 +15,16 @@ use crate::{
 
 /// `DeleteGroupsRequest`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteGroupsRequest {
     /// `GroupsNames`: array of string, versions 0+.
     pub groups_names: Vec<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -64,12 +70,18 @@ impl Request for DeleteGroupsRequest {
 
 /// `DeleteGroupsResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteGroupsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Results`: array of [`DeletableGroupResult`], versions 0+.
     pub results: Vec<DeletableGroupResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -121,12 +133,18 @@ impl Response for DeleteGroupsResponse {
 
 /// Part of [`DeleteGroupsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeletableGroupResult {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,12 +15,18 @@ use crate::{
 
 /// `DeleteRecordsRequest`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteRecordsRequest {
     /// `Topics`: array of [`DeleteRecordsTopic`], versions 0+.
     pub topics: Vec<DeleteRecordsTopic>,
     /// `TimeoutMs`: int32, versions 0+.
     pub timeout_ms: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -68,12 +74,18 @@ impl Request for DeleteRecordsRequest {
 
 /// Part of [`DeleteRecordsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteRecordsTopic {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of [`DeleteRecordsPartition`], versions 0+.
     pub partitions: Vec<DeleteRecordsPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -111,12 +123,18 @@ impl DeleteRecordsTopic {
 
 /// Part of [`DeleteRecordsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteRecordsPartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
     /// `Offset`: int64, versions 0+.
     pub offset: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -147,12 +165,18 @@ impl DeleteRecordsPartition {
 
 /// `DeleteRecordsResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteRecordsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Topics`: array of [`DeleteRecordsTopicResult`], versions 0+.
     pub topics: Vec<DeleteRecordsTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -203,12 +227,18 @@ impl Response for DeleteRecordsResponse {
 
 /// Part of [`DeleteRecordsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteRecordsTopicResult {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of [`DeleteRecordsPartitionResult`], versions 0+.
     pub partitions: Vec<DeleteRecordsPartitionResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -247,6 +277,11 @@ impl DeleteRecordsTopicResult {
 
 /// Part of [`DeleteRecordsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteRecordsPartitionResult {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -255,6 +290,7 @@ pub struct DeleteRecordsPartitionResult {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

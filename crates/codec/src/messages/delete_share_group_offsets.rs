@@ -15,12 +15,18 @@ use crate::{
 
 /// `DeleteShareGroupOffsetsRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteShareGroupOffsetsRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
     /// `Topics`: array of [`DeleteShareGroupOffsetsRequestTopic`], versions 0+.
     pub topics: Vec<DeleteShareGroupOffsetsRequestTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -64,10 +70,16 @@ impl Request for DeleteShareGroupOffsetsRequest {
 
 /// Part of [`DeleteShareGroupOffsetsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteShareGroupOffsetsRequestTopic {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -93,6 +105,11 @@ impl DeleteShareGroupOffsetsRequestTopic {
 
 /// `DeleteShareGroupOffsetsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteShareGroupOffsetsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -103,6 +120,7 @@ pub struct DeleteShareGroupOffsetsResponse {
     /// `Responses`: array of [`DeleteShareGroupOffsetsResponseTopic`], versions 0+.
     pub responses: Vec<DeleteShareGroupOffsetsResponseTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -156,6 +174,11 @@ impl Response for DeleteShareGroupOffsetsResponse {
 
 /// Part of [`DeleteShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteShareGroupOffsetsResponseTopic {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
@@ -166,6 +189,7 @@ pub struct DeleteShareGroupOffsetsResponseTopic {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+, default null.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

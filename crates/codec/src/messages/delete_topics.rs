@@ -15,6 +15,11 @@ use crate::{
 
 /// `DeleteTopicsRequest`, versions 1-6.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteTopicsRequest {
     /// `Topics`: array of [`DeleteTopicState`], versions 6+.
     pub topics: Vec<DeleteTopicState>,
@@ -23,6 +28,7 @@ pub struct DeleteTopicsRequest {
     /// `TimeoutMs`: int32, versions 1+.
     pub timeout_ms: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -88,12 +94,18 @@ impl Request for DeleteTopicsRequest {
 
 /// Part of [`DeleteTopicsRequest`], versions 6+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteTopicState {
     /// `Name`: string, versions 6+, nullable in 6+, default null.
     pub name: Option<String>,
     /// `TopicId`: uuid, versions 6+.
     pub topic_id: Uuid,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -121,12 +133,18 @@ impl DeleteTopicState {
 
 /// `DeleteTopicsResponse`, versions 1-6.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeleteTopicsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+, ignorable.
     pub throttle_time_ms: i32,
     /// `Responses`: array of [`DeletableTopicResult`], versions 1+.
     pub responses: Vec<DeletableTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -178,6 +196,11 @@ impl Response for DeleteTopicsResponse {
 
 /// Part of [`DeleteTopicsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DeletableTopicResult {
     /// `Name`: string, versions 1+, nullable in 6+.
     pub name: Option<String>,
@@ -188,6 +211,7 @@ pub struct DeletableTopicResult {
     /// `ErrorMessage`: string, versions 5+, nullable in 5+, default null, ignorable.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

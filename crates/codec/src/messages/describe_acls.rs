@@ -15,6 +15,11 @@ use crate::{
 
 /// `DescribeAclsRequest`, versions 1-3.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeAclsRequest {
     /// `ResourceTypeFilter`: int8, versions 1+.
     pub resource_type_filter: i8,
@@ -31,6 +36,7 @@ pub struct DescribeAclsRequest {
     /// `PermissionType`: int8, versions 1+.
     pub permission_type: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -102,6 +108,11 @@ impl Request for DescribeAclsRequest {
 
 /// `DescribeAclsResponse`, versions 1-3.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeAclsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
@@ -112,6 +123,7 @@ pub struct DescribeAclsResponse {
     /// `Resources`: array of [`DescribeAclsResource`], versions 1+.
     pub resources: Vec<DescribeAclsResource>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -181,6 +193,11 @@ impl Response for DescribeAclsResponse {
 
 /// Part of [`DescribeAclsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeAclsResource {
     /// `ResourceType`: int8, versions 1+.
     pub resource_type: i8,
@@ -191,6 +208,7 @@ pub struct DescribeAclsResource {
     /// `Acls`: array of [`AclDescription`], versions 1+.
     pub acls: Vec<AclDescription>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -247,6 +265,11 @@ impl DescribeAclsResource {
 
 /// Part of [`DescribeAclsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AclDescription {
     /// `Principal`: string, versions 1+.
     pub principal: String,
@@ -257,6 +280,7 @@ pub struct AclDescription {
     /// `PermissionType`: int8, versions 1+.
     pub permission_type: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

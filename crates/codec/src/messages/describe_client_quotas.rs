@@ -15,12 +15,18 @@ use crate::{
 
 /// `DescribeClientQuotasRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeClientQuotasRequest {
     /// `Components`: array of [`ComponentData`], versions 0+.
     pub components: Vec<ComponentData>,
     /// `Strict`: bool, versions 0+.
     pub strict: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -69,6 +75,11 @@ impl Request for DescribeClientQuotasRequest {
 
 /// Part of [`DescribeClientQuotasRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ComponentData {
     /// `EntityType`: string, versions 0+.
     pub entity_type: String,
@@ -77,6 +88,7 @@ pub struct ComponentData {
     /// `Match`: string, versions 0+, nullable in 0+.
     pub r#match: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -123,6 +135,11 @@ impl ComponentData {
 
 /// `DescribeClientQuotasResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeClientQuotasResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -133,6 +150,7 @@ pub struct DescribeClientQuotasResponse {
     /// `Entries`: array of [`EntryData`], versions 0+, nullable in 0+.
     pub entries: Option<Vec<EntryData>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -201,12 +219,18 @@ impl Response for DescribeClientQuotasResponse {
 
 /// Part of [`DescribeClientQuotasResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EntryData {
     /// `Entity`: array of [`EntityData`], versions 0+.
     pub entity: Vec<EntityData>,
     /// `Values`: array of [`ValueData`], versions 0+.
     pub values: Vec<ValueData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -248,12 +272,18 @@ impl EntryData {
 
 /// Part of [`DescribeClientQuotasResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EntityData {
     /// `EntityType`: string, versions 0+.
     pub entity_type: String,
     /// `EntityName`: string, versions 0+, nullable in 0+.
     pub entity_name: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -297,12 +327,18 @@ impl EntityData {
 
 /// Part of [`DescribeClientQuotasResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ValueData {
     /// `Key`: string, versions 0+.
     pub key: String,
     /// `Value`: float64, versions 0+.
     pub value: f64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

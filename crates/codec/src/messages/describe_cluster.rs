@@ -15,6 +15,11 @@ use crate::{
 
 /// `DescribeClusterRequest`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeClusterRequest {
     /// `IncludeClusterAuthorizedOperations`: bool, versions 0+.
     pub include_cluster_authorized_operations: bool,
@@ -23,6 +28,7 @@ pub struct DescribeClusterRequest {
     /// `IncludeFencedBrokers`: bool, versions 2+.
     pub include_fenced_brokers: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -88,6 +94,11 @@ impl Request for DescribeClusterRequest {
 
 /// `DescribeClusterResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeClusterResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -106,6 +117,7 @@ pub struct DescribeClusterResponse {
     /// `ClusterAuthorizedOperations`: int32, versions 0+, default -2147483648.
     pub cluster_authorized_operations: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -190,6 +202,11 @@ impl Response for DescribeClusterResponse {
 
 /// Part of [`DescribeClusterResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeClusterBroker {
     /// `BrokerId`: int32, versions 0+.
     pub broker_id: i32,
@@ -202,6 +219,7 @@ pub struct DescribeClusterBroker {
     /// `IsFenced`: bool, versions 2+.
     pub is_fenced: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `DescribeConfigsRequest`, versions 1-4.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeConfigsRequest {
     /// `Resources`: array of [`DescribeConfigsResource`], versions 1+.
     pub resources: Vec<DescribeConfigsResource>,
@@ -23,6 +28,7 @@ pub struct DescribeConfigsRequest {
     /// `IncludeDocumentation`: bool, versions 3+, default false.
     pub include_documentation: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -83,6 +89,11 @@ impl Request for DescribeConfigsRequest {
 
 /// Part of [`DescribeConfigsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeConfigsResource {
     /// `ResourceType`: int8, versions 1+.
     pub resource_type: i8,
@@ -91,6 +102,7 @@ pub struct DescribeConfigsResource {
     /// `ConfigurationKeys`: array of string, versions 1+, nullable in 1+.
     pub configuration_keys: Option<Vec<String>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -143,12 +155,18 @@ impl DescribeConfigsResource {
 
 /// `DescribeConfigsResponse`, versions 1-4.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeConfigsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
     /// `Results`: array of [`DescribeConfigsResult`], versions 1+.
     pub results: Vec<DescribeConfigsResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -200,6 +218,11 @@ impl Response for DescribeConfigsResponse {
 
 /// Part of [`DescribeConfigsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeConfigsResult {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
@@ -212,6 +235,7 @@ pub struct DescribeConfigsResult {
     /// `Configs`: array of [`DescribeConfigsResourceResult`], versions 1+.
     pub configs: Vec<DescribeConfigsResourceResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -272,6 +296,11 @@ impl DescribeConfigsResult {
 
 /// Part of [`DescribeConfigsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeConfigsResourceResult {
     /// `Name`: string, versions 1+.
     pub name: String,
@@ -290,6 +319,7 @@ pub struct DescribeConfigsResourceResult {
     /// `Documentation`: string, versions 3+, nullable in 3+, ignorable.
     pub documentation: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -368,6 +398,11 @@ impl DescribeConfigsResourceResult {
 
 /// Part of [`DescribeConfigsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeConfigsSynonym {
     /// `Name`: string, versions 1+.
     pub name: String,
@@ -376,6 +411,7 @@ pub struct DescribeConfigsSynonym {
     /// `Source`: int8, versions 1+.
     pub source: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

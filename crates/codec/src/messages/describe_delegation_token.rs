@@ -16,10 +16,16 @@ use bytes::Bytes;
 
 /// `DescribeDelegationTokenRequest`, versions 1-3.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeDelegationTokenRequest {
     /// `Owners`: array of [`DescribeDelegationTokenOwner`], versions 1+, nullable in 1+.
     pub owners: Option<Vec<DescribeDelegationTokenOwner>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -75,12 +81,18 @@ impl Request for DescribeDelegationTokenRequest {
 
 /// Part of [`DescribeDelegationTokenRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeDelegationTokenOwner {
     /// `PrincipalType`: string, versions 1+.
     pub principal_type: String,
     /// `PrincipalName`: string, versions 1+.
     pub principal_name: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -114,6 +126,11 @@ impl DescribeDelegationTokenOwner {
 
 /// `DescribeDelegationTokenResponse`, versions 1-3.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeDelegationTokenResponse {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
@@ -122,6 +139,7 @@ pub struct DescribeDelegationTokenResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -174,6 +192,11 @@ impl Response for DescribeDelegationTokenResponse {
 
 /// Part of [`DescribeDelegationTokenResponse`], versions 1+.
 #[derive(Clone, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribedDelegationToken {
     /// `PrincipalType`: string, versions 1+.
     pub principal_type: String,
@@ -192,10 +215,12 @@ pub struct DescribedDelegationToken {
     /// `TokenId`: string, versions 1+.
     pub token_id: String,
     /// `Hmac`: bytes, versions 1+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub hmac: Bytes,
     /// `Renewers`: array of [`DescribedDelegationTokenRenewer`], versions 1+.
     pub renewers: Vec<DescribedDelegationTokenRenewer>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -301,12 +326,18 @@ impl DescribedDelegationToken {
 
 /// Part of [`DescribeDelegationTokenResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribedDelegationTokenRenewer {
     /// `PrincipalType`: string, versions 1+.
     pub principal_type: String,
     /// `PrincipalName`: string, versions 1+.
     pub principal_name: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

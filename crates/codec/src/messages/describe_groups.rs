@@ -16,12 +16,18 @@ use bytes::Bytes;
 
 /// `DescribeGroupsRequest`, versions 0-6.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeGroupsRequest {
     /// `Groups`: array of string, versions 0+.
     pub groups: Vec<String>,
     /// `IncludeAuthorizedOperations`: bool, versions 3+.
     pub include_authorized_operations: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -77,12 +83,18 @@ impl Request for DescribeGroupsRequest {
 
 /// `DescribeGroupsResponse`, versions 0-6.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeGroupsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+, ignorable.
     pub throttle_time_ms: i32,
     /// `Groups`: array of [`DescribedGroup`], versions 0+.
     pub groups: Vec<DescribedGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -137,6 +149,11 @@ impl Response for DescribeGroupsResponse {
 
 /// Part of [`DescribeGroupsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribedGroup {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -155,6 +172,7 @@ pub struct DescribedGroup {
     /// `AuthorizedOperations`: int32, versions 3+, default -2147483648.
     pub authorized_operations: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -247,6 +265,11 @@ impl DescribedGroup {
 
 /// Part of [`DescribeGroupsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribedGroupMember {
     /// `MemberId`: string, versions 0+.
     pub member_id: String,
@@ -257,10 +280,13 @@ pub struct DescribedGroupMember {
     /// `ClientHost`: string, versions 0+.
     pub client_host: String,
     /// `MemberMetadata`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub member_metadata: Bytes,
     /// `MemberAssignment`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub member_assignment: Bytes,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

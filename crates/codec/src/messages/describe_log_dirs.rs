@@ -15,10 +15,16 @@ use crate::{
 
 /// `DescribeLogDirsRequest`, versions 1-5.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeLogDirsRequest {
     /// `Topics`: array of [`DescribableLogDirTopic`], versions 1+, nullable in 1+.
     pub topics: Option<Vec<DescribableLogDirTopic>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -74,12 +80,18 @@ impl Request for DescribeLogDirsRequest {
 
 /// Part of [`DescribeLogDirsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribableLogDirTopic {
     /// `Topic`: string, versions 1+.
     pub topic: String,
     /// `Partitions`: array of int32, versions 1+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -116,6 +128,11 @@ impl DescribableLogDirTopic {
 
 /// `DescribeLogDirsResponse`, versions 1-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeLogDirsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
@@ -124,6 +141,7 @@ pub struct DescribeLogDirsResponse {
     /// `Results`: array of [`DescribeLogDirsResult`], versions 1+.
     pub results: Vec<DescribeLogDirsResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -181,6 +199,11 @@ impl Response for DescribeLogDirsResponse {
 
 /// Part of [`DescribeLogDirsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeLogDirsResult {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
@@ -195,6 +218,7 @@ pub struct DescribeLogDirsResult {
     /// `IsCordoned`: bool, versions 5+, default false, ignorable.
     pub is_cordoned: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -266,12 +290,18 @@ impl DescribeLogDirsResult {
 
 /// Part of [`DescribeLogDirsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeLogDirsTopic {
     /// `Name`: string, versions 1+.
     pub name: String,
     /// `Partitions`: array of [`DescribeLogDirsPartition`], versions 1+.
     pub partitions: Vec<DescribeLogDirsPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -309,6 +339,11 @@ impl DescribeLogDirsTopic {
 
 /// Part of [`DescribeLogDirsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeLogDirsPartition {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
@@ -319,6 +354,7 @@ pub struct DescribeLogDirsPartition {
     /// `IsFutureKey`: bool, versions 1+.
     pub is_future_key: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,10 +15,16 @@ use crate::{
 
 /// `DescribeProducersRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeProducersRequest {
     /// `Topics`: array of [`TopicRequest`], versions 0+.
     pub topics: Vec<TopicRequest>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -60,12 +66,18 @@ impl Request for DescribeProducersRequest {
 
 /// Part of [`DescribeProducersRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicRequest {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `PartitionIndexes`: array of int32, versions 0+.
     pub partition_indexes: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -97,12 +109,18 @@ impl TopicRequest {
 
 /// `DescribeProducersResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeProducersResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Topics`: array of [`TopicResponse`], versions 0+.
     pub topics: Vec<TopicResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -149,12 +167,18 @@ impl Response for DescribeProducersResponse {
 
 /// Part of [`DescribeProducersResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicResponse {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of [`PartitionResponse`], versions 0+.
     pub partitions: Vec<PartitionResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -188,6 +212,11 @@ impl TopicResponse {
 
 /// Part of [`DescribeProducersResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PartitionResponse {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -198,6 +227,7 @@ pub struct PartitionResponse {
     /// `ActiveProducers`: array of [`ProducerState`], versions 0+.
     pub active_producers: Vec<ProducerState>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -237,6 +267,11 @@ impl PartitionResponse {
 
 /// Part of [`DescribeProducersResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ProducerState {
     /// `ProducerId`: int64, versions 0+.
     pub producer_id: i64,
@@ -251,6 +286,7 @@ pub struct ProducerState {
     /// `CurrentTxnStartOffset`: int64, versions 0+, default -1.
     pub current_txn_start_offset: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

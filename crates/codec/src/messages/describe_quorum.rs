@@ -15,10 +15,16 @@ use crate::{
 
 /// `DescribeQuorumRequest`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeQuorumRequest {
     /// `Topics`: array of [`TopicData`], versions 0+.
     pub topics: Vec<TopicData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -59,12 +65,18 @@ impl Request for DescribeQuorumRequest {
 
 /// Part of [`DescribeQuorumRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicData {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
     /// `Partitions`: array of [`PartitionData`], versions 0+.
     pub partitions: Vec<PartitionData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -98,10 +110,16 @@ impl TopicData {
 
 /// Part of [`DescribeQuorumRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PartitionData {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -124,6 +142,11 @@ impl PartitionData {
 
 /// `DescribeQuorumResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeQuorumResponse {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -134,6 +157,7 @@ pub struct DescribeQuorumResponse {
     /// `Nodes`: array of [`Node`], versions 2+.
     pub nodes: Vec<Node>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -209,12 +233,18 @@ impl Response for DescribeQuorumResponse {
 
 /// Part of [`DescribeQuorumResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ResponseTopicData {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
     /// `Partitions`: array of [`ResponsePartitionData`], versions 0+.
     pub partitions: Vec<ResponsePartitionData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -249,6 +279,11 @@ impl ResponseTopicData {
 
 /// Part of [`DescribeQuorumResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ResponsePartitionData {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -267,6 +302,7 @@ pub struct ResponsePartitionData {
     /// `Observers`: array of [`ReplicaState`], versions 0+.
     pub observers: Vec<ReplicaState>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -343,6 +379,11 @@ impl ResponsePartitionData {
 
 /// Part of [`DescribeQuorumResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ReplicaState {
     /// `ReplicaId`: int32, versions 0+.
     pub replica_id: i32,
@@ -355,6 +396,7 @@ pub struct ReplicaState {
     /// `LastCaughtUpTimestamp`: int64, versions 1+, default -1, ignorable.
     pub last_caught_up_timestamp: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -413,12 +455,18 @@ impl ReplicaState {
 
 /// Part of [`DescribeQuorumResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Node {
     /// `NodeId`: int32, versions 2+.
     pub node_id: i32,
     /// `Listeners`: array of [`Listener`], versions 2+.
     pub listeners: Vec<Listener>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -450,6 +498,11 @@ impl Node {
 
 /// Part of [`DescribeQuorumResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Listener {
     /// `Name`: string, versions 2+.
     pub name: String,
@@ -458,6 +511,7 @@ pub struct Listener {
     /// `Port`: uint16, versions 2+.
     pub port: u16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,10 +15,16 @@ use crate::{
 
 /// `DescribeShareGroupOffsetsRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeShareGroupOffsetsRequest {
     /// `Groups`: array of [`DescribeShareGroupOffsetsRequestGroup`], versions 0+.
     pub groups: Vec<DescribeShareGroupOffsetsRequestGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -60,12 +66,18 @@ impl Request for DescribeShareGroupOffsetsRequest {
 
 /// Part of [`DescribeShareGroupOffsetsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeShareGroupOffsetsRequestGroup {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
     /// `Topics`: array of [`DescribeShareGroupOffsetsRequestTopic`], versions 0+, nullable in 0+.
     pub topics: Option<Vec<DescribeShareGroupOffsetsRequestTopic>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -110,12 +122,18 @@ impl DescribeShareGroupOffsetsRequestGroup {
 
 /// Part of [`DescribeShareGroupOffsetsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeShareGroupOffsetsRequestTopic {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -148,12 +166,18 @@ impl DescribeShareGroupOffsetsRequestTopic {
 
 /// `DescribeShareGroupOffsetsResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeShareGroupOffsetsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Groups`: array of [`DescribeShareGroupOffsetsResponseGroup`], versions 0+.
     pub groups: Vec<DescribeShareGroupOffsetsResponseGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -200,6 +224,11 @@ impl Response for DescribeShareGroupOffsetsResponse {
 
 /// Part of [`DescribeShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeShareGroupOffsetsResponseGroup {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -210,6 +239,7 @@ pub struct DescribeShareGroupOffsetsResponseGroup {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+, default null.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -251,6 +281,11 @@ impl DescribeShareGroupOffsetsResponseGroup {
 
 /// Part of [`DescribeShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeShareGroupOffsetsResponseTopic {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
@@ -259,6 +294,7 @@ pub struct DescribeShareGroupOffsetsResponseTopic {
     /// `Partitions`: array of [`DescribeShareGroupOffsetsResponsePartition`], versions 0+.
     pub partitions: Vec<DescribeShareGroupOffsetsResponsePartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -296,6 +332,11 @@ impl DescribeShareGroupOffsetsResponseTopic {
 
 /// Part of [`DescribeShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeShareGroupOffsetsResponsePartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -310,6 +351,7 @@ pub struct DescribeShareGroupOffsetsResponsePartition {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+, default null.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `DescribeTopicPartitionsRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeTopicPartitionsRequest {
     /// `Topics`: array of [`TopicRequest`], versions 0+.
     pub topics: Vec<TopicRequest>,
@@ -23,6 +28,7 @@ pub struct DescribeTopicPartitionsRequest {
     /// `Cursor`: [`Cursor`], versions 0+, nullable in 0+, default null.
     pub cursor: Option<Cursor>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -84,10 +90,16 @@ impl Request for DescribeTopicPartitionsRequest {
 
 /// Part of [`DescribeTopicPartitionsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicRequest {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -112,12 +124,18 @@ impl TopicRequest {
 
 /// Part of [`DescribeTopicPartitionsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Cursor {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -144,6 +162,11 @@ impl Cursor {
 
 /// `DescribeTopicPartitionsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeTopicPartitionsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+, ignorable.
     pub throttle_time_ms: i32,
@@ -152,6 +175,7 @@ pub struct DescribeTopicPartitionsResponse {
     /// `NextCursor`: [`ResponseCursor`], versions 0+, nullable in 0+, default null.
     pub next_cursor: Option<ResponseCursor>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -205,6 +229,11 @@ impl Response for DescribeTopicPartitionsResponse {
 
 /// Part of [`DescribeTopicPartitionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeTopicPartitionsResponseTopic {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -219,6 +248,7 @@ pub struct DescribeTopicPartitionsResponseTopic {
     /// `TopicAuthorizedOperations`: int32, versions 0+, default -2147483648.
     pub topic_authorized_operations: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -279,6 +309,11 @@ impl DescribeTopicPartitionsResponseTopic {
 
 /// Part of [`DescribeTopicPartitionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeTopicPartitionsResponsePartition {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -299,6 +334,7 @@ pub struct DescribeTopicPartitionsResponsePartition {
     /// `OfflineReplicas`: array of int32, versions 0+, ignorable.
     pub offline_replicas: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -387,12 +423,18 @@ impl DescribeTopicPartitionsResponsePartition {
 
 /// Part of [`DescribeTopicPartitionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ResponseCursor {
     /// `TopicName`: string, versions 0+.
     pub topic_name: String,
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,10 +15,16 @@ use crate::{
 
 /// `DescribeUserScramCredentialsRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeUserScramCredentialsRequest {
     /// `Users`: array of [`UserName`], versions 0+, nullable in 0+.
     pub users: Option<Vec<UserName>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -69,10 +75,16 @@ impl Request for DescribeUserScramCredentialsRequest {
 
 /// Part of [`DescribeUserScramCredentialsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct UserName {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -96,6 +108,11 @@ impl UserName {
 
 /// `DescribeUserScramCredentialsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeUserScramCredentialsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -106,6 +123,7 @@ pub struct DescribeUserScramCredentialsResponse {
     /// `Results`: array of [`DescribeUserScramCredentialsResult`], versions 0+.
     pub results: Vec<DescribeUserScramCredentialsResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -171,6 +189,11 @@ impl Response for DescribeUserScramCredentialsResponse {
 
 /// Part of [`DescribeUserScramCredentialsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribeUserScramCredentialsResult {
     /// `User`: string, versions 0+.
     pub user: String,
@@ -181,6 +204,7 @@ pub struct DescribeUserScramCredentialsResult {
     /// `CredentialInfos`: array of [`CredentialInfo`], versions 0+.
     pub credential_infos: Vec<CredentialInfo>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -234,12 +258,18 @@ impl DescribeUserScramCredentialsResult {
 
 /// Part of [`DescribeUserScramCredentialsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CredentialInfo {
     /// `Mechanism`: int8, versions 0+.
     pub mechanism: i8,
     /// `Iterations`: int32, versions 0+.
     pub iterations: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

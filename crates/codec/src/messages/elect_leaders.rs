@@ -15,6 +15,11 @@ use crate::{
 
 /// `ElectLeadersRequest`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ElectLeadersRequest {
     /// `ElectionType`: int8, versions 1+.
     pub election_type: i8,
@@ -23,6 +28,7 @@ pub struct ElectLeadersRequest {
     /// `TimeoutMs`: int32, versions 0+, default 60000.
     pub timeout_ms: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -90,12 +96,18 @@ impl Request for ElectLeadersRequest {
 
 /// Part of [`ElectLeadersRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicPartitions {
     /// `Topic`: string, versions 0+.
     pub topic: String,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -131,6 +143,11 @@ impl TopicPartitions {
 
 /// `ElectLeadersResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ElectLeadersResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -139,6 +156,7 @@ pub struct ElectLeadersResponse {
     /// `ReplicaElectionResults`: array of [`ReplicaElectionResult`], versions 0+.
     pub replica_election_results: Vec<ReplicaElectionResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -198,12 +216,18 @@ impl Response for ElectLeadersResponse {
 
 /// Part of [`ElectLeadersResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ReplicaElectionResult {
     /// `Topic`: string, versions 0+.
     pub topic: String,
     /// `PartitionResult`: array of [`PartitionResult`], versions 0+.
     pub partition_result: Vec<PartitionResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -241,6 +265,11 @@ impl ReplicaElectionResult {
 
 /// Part of [`ElectLeadersResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PartitionResult {
     /// `PartitionId`: int32, versions 0+.
     pub partition_id: i32,
@@ -249,6 +278,7 @@ pub struct PartitionResult {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

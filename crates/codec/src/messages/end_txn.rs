@@ -15,6 +15,11 @@ use crate::{
 
 /// `EndTxnRequest`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EndTxnRequest {
     /// `TransactionalId`: string, versions 0+.
     pub transactional_id: String,
@@ -25,6 +30,7 @@ pub struct EndTxnRequest {
     /// `Committed`: bool, versions 0+.
     pub committed: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -71,6 +77,11 @@ impl Request for EndTxnRequest {
 
 /// `EndTxnResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EndTxnResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -81,6 +92,7 @@ pub struct EndTxnResponse {
     /// `ProducerEpoch`: int16, versions 5+, default -1, ignorable.
     pub producer_epoch: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -16,12 +16,19 @@ use bytes::Bytes;
 
 /// `ExpireDelegationTokenRequest`, versions 1-2.
 #[derive(Clone, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ExpireDelegationTokenRequest {
     /// `Hmac`: bytes, versions 1+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub hmac: Bytes,
     /// `ExpiryTimePeriodMs`: int64, versions 1+.
     pub expiry_time_period_ms: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -74,6 +81,11 @@ impl Request for ExpireDelegationTokenRequest {
 
 /// `ExpireDelegationTokenResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ExpireDelegationTokenResponse {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
@@ -82,6 +94,7 @@ pub struct ExpireDelegationTokenResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `FetchRequest`, versions 4-18.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FetchRequest {
     /// `ClusterId`: string, versions 12+, nullable in 12+, default null, tag 0, ignorable.
     pub cluster_id: Option<String>,
@@ -41,6 +46,7 @@ pub struct FetchRequest {
     /// `RackId`: string, versions 11+, default empty, ignorable.
     pub rack_id: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -180,12 +186,18 @@ impl Request for FetchRequest {
 
 /// Part of [`FetchRequest`], versions 15+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ReplicaState {
     /// `ReplicaId`: int32, versions 15+, default -1.
     pub replica_id: i32,
     /// `ReplicaEpoch`: int64, versions 15+, default -1.
     pub replica_epoch: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -219,6 +231,11 @@ impl ReplicaState {
 
 /// Part of [`FetchRequest`], versions 4+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FetchTopic {
     /// `Topic`: string, versions 4-12, ignorable.
     pub topic: String,
@@ -227,6 +244,7 @@ pub struct FetchTopic {
     /// `Partitions`: array of [`FetchPartition`], versions 4+.
     pub partitions: Vec<FetchPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -274,6 +292,11 @@ impl FetchTopic {
 
 /// Part of [`FetchRequest`], versions 4+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FetchPartition {
     /// `Partition`: int32, versions 4+.
     pub partition: i32,
@@ -292,6 +315,7 @@ pub struct FetchPartition {
     /// `HighWatermark`: int64, versions 18+, default 9223372036854775807, tag 1, ignorable.
     pub high_watermark: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -390,6 +414,11 @@ impl FetchPartition {
 
 /// Part of [`FetchRequest`], versions 7+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ForgottenTopic {
     /// `Topic`: string, versions 7-12, ignorable.
     pub topic: String,
@@ -398,6 +427,7 @@ pub struct ForgottenTopic {
     /// `Partitions`: array of int32, versions 7+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -443,6 +473,11 @@ impl ForgottenTopic {
 
 /// `FetchResponse`, versions 4-18.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FetchResponse {
     /// `ThrottleTimeMs`: int32, versions 4+, ignorable.
     pub throttle_time_ms: i32,
@@ -455,6 +490,7 @@ pub struct FetchResponse {
     /// `NodeEndpoints`: array of [`NodeEndpoint`], versions 16+, tag 0.
     pub node_endpoints: Vec<NodeEndpoint>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -539,6 +575,11 @@ impl Response for FetchResponse {
 
 /// Part of [`FetchResponse`], versions 4+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FetchableTopicResponse {
     /// `Topic`: string, versions 4-12, ignorable.
     pub topic: String,
@@ -547,6 +588,7 @@ pub struct FetchableTopicResponse {
     /// `Partitions`: array of [`PartitionData`], versions 4+.
     pub partitions: Vec<PartitionData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -595,6 +637,11 @@ impl FetchableTopicResponse {
 
 /// Part of [`FetchResponse`], versions 4+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PartitionData {
     /// `PartitionIndex`: int32, versions 4+.
     pub partition_index: i32,
@@ -619,6 +666,7 @@ pub struct PartitionData {
     /// `Records`: records, versions 4+, nullable in 4+, default null.
     pub records: Option<Records>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -747,12 +795,18 @@ impl PartitionData {
 
 /// Part of [`FetchResponse`], versions 12+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EpochEndOffset {
     /// `Epoch`: int32, versions 12+, default -1.
     pub epoch: i32,
     /// `EndOffset`: int64, versions 12+, default -1.
     pub end_offset: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -786,12 +840,18 @@ impl EpochEndOffset {
 
 /// Part of [`FetchResponse`], versions 12+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct LeaderIdAndEpoch {
     /// `LeaderId`: int32, versions 12+, default -1.
     pub leader_id: i32,
     /// `LeaderEpoch`: int32, versions 12+, default -1.
     pub leader_epoch: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -825,12 +885,18 @@ impl LeaderIdAndEpoch {
 
 /// Part of [`FetchResponse`], versions 12+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SnapshotId {
     /// `EndOffset`: int64, versions 12+, default -1.
     pub end_offset: i64,
     /// `Epoch`: int32, versions 12+, default -1.
     pub epoch: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -864,12 +930,18 @@ impl SnapshotId {
 
 /// Part of [`FetchResponse`], versions 4+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AbortedTransaction {
     /// `ProducerId`: int64, versions 4+.
     pub producer_id: i64,
     /// `FirstOffset`: int64, versions 4+.
     pub first_offset: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -899,6 +971,11 @@ impl AbortedTransaction {
 
 /// Part of [`FetchResponse`], versions 16+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct NodeEndpoint {
     /// `NodeId`: int32, versions 16+.
     pub node_id: i32,
@@ -909,6 +986,7 @@ pub struct NodeEndpoint {
     /// `Rack`: string, versions 16+, nullable in 16+, default null.
     pub rack: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `FindCoordinatorRequest`, versions 0-6.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FindCoordinatorRequest {
     /// `Key`: string, versions 0-3.
     pub key: String,
@@ -23,6 +28,7 @@ pub struct FindCoordinatorRequest {
     /// `CoordinatorKeys`: array of string, versions 4+.
     pub coordinator_keys: Vec<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -90,6 +96,11 @@ impl Request for FindCoordinatorRequest {
 
 /// `FindCoordinatorResponse`, versions 0-6.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FindCoordinatorResponse {
     /// `ThrottleTimeMs`: int32, versions 1+, ignorable.
     pub throttle_time_ms: i32,
@@ -106,6 +117,7 @@ pub struct FindCoordinatorResponse {
     /// `Coordinators`: array of [`Coordinator`], versions 4+.
     pub coordinators: Vec<Coordinator>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -213,6 +225,11 @@ impl Response for FindCoordinatorResponse {
 
 /// Part of [`FindCoordinatorResponse`], versions 4+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Coordinator {
     /// `Key`: string, versions 4+.
     pub key: String,
@@ -227,6 +244,7 @@ pub struct Coordinator {
     /// `ErrorMessage`: string, versions 4+, nullable in 4+, ignorable.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,10 +15,16 @@ use crate::{
 
 /// `GetTelemetrySubscriptionsRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct GetTelemetrySubscriptionsRequest {
     /// `ClientInstanceId`: uuid, versions 0+.
     pub client_instance_id: Uuid,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -52,6 +58,11 @@ impl Request for GetTelemetrySubscriptionsRequest {
 
 /// `GetTelemetrySubscriptionsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct GetTelemetrySubscriptionsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -72,6 +83,7 @@ pub struct GetTelemetrySubscriptionsResponse {
     /// `RequestedMetrics`: array of string, versions 0+.
     pub requested_metrics: Vec<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

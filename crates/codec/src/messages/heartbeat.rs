@@ -15,6 +15,11 @@ use crate::{
 
 /// `HeartbeatRequest`, versions 0-4.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct HeartbeatRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -25,6 +30,7 @@ pub struct HeartbeatRequest {
     /// `GroupInstanceId`: string, versions 3+, nullable in 3+, default null.
     pub group_instance_id: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -78,12 +84,18 @@ impl Request for HeartbeatRequest {
 
 /// `HeartbeatResponse`, versions 0-4.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct HeartbeatResponse {
     /// `ThrottleTimeMs`: int32, versions 1+, ignorable.
     pub throttle_time_ms: i32,
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,12 +15,18 @@ use crate::{
 
 /// `IncrementalAlterConfigsRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct IncrementalAlterConfigsRequest {
     /// `Resources`: array of [`AlterConfigsResource`], versions 0+.
     pub resources: Vec<AlterConfigsResource>,
     /// `ValidateOnly`: bool, versions 0+.
     pub validate_only: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -69,6 +75,11 @@ impl Request for IncrementalAlterConfigsRequest {
 
 /// Part of [`IncrementalAlterConfigsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterConfigsResource {
     /// `ResourceType`: int8, versions 0+.
     pub resource_type: i8,
@@ -77,6 +88,7 @@ pub struct AlterConfigsResource {
     /// `Configs`: array of [`AlterableConfig`], versions 0+.
     pub configs: Vec<AlterableConfig>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -118,6 +130,11 @@ impl AlterConfigsResource {
 
 /// Part of [`IncrementalAlterConfigsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterableConfig {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -126,6 +143,7 @@ pub struct AlterableConfig {
     /// `Value`: string, versions 0+, nullable in 0+.
     pub value: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -172,12 +190,18 @@ impl AlterableConfig {
 
 /// `IncrementalAlterConfigsResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct IncrementalAlterConfigsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Responses`: array of [`AlterConfigsResourceResponse`], versions 0+.
     pub responses: Vec<AlterConfigsResourceResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -229,6 +253,11 @@ impl Response for IncrementalAlterConfigsResponse {
 
 /// Part of [`IncrementalAlterConfigsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AlterConfigsResourceResponse {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -239,6 +268,7 @@ pub struct AlterConfigsResourceResponse {
     /// `ResourceName`: string, versions 0+.
     pub resource_name: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

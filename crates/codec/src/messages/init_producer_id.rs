@@ -15,6 +15,11 @@ use crate::{
 
 /// `InitProducerIdRequest`, versions 0-6.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct InitProducerIdRequest {
     /// `TransactionalId`: string, versions 0+, nullable in 0+.
     pub transactional_id: Option<String>,
@@ -29,6 +34,7 @@ pub struct InitProducerIdRequest {
     /// `KeepPreparedTxn`: bool, versions 6+, default false.
     pub keep_prepared_txn: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -112,6 +118,11 @@ impl Request for InitProducerIdRequest {
 
 /// `InitProducerIdResponse`, versions 0-6.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct InitProducerIdResponse {
     /// `ThrottleTimeMs`: int32, versions 0+, ignorable.
     pub throttle_time_ms: i32,
@@ -126,6 +137,7 @@ pub struct InitProducerIdResponse {
     /// `OngoingTxnProducerEpoch`: int16, versions 6+, default -1.
     pub ongoing_txn_producer_epoch: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

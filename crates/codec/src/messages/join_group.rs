@@ -16,6 +16,11 @@ use bytes::Bytes;
 
 /// `JoinGroupRequest`, versions 0-9.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct JoinGroupRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -34,6 +39,7 @@ pub struct JoinGroupRequest {
     /// `Reason`: string, versions 8+, nullable in 8+, default null, ignorable.
     pub reason: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -129,12 +135,19 @@ impl Request for JoinGroupRequest {
 
 /// Part of [`JoinGroupRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct JoinGroupRequestProtocol {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Metadata`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub metadata: Bytes,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -168,6 +181,11 @@ impl JoinGroupRequestProtocol {
 
 /// `JoinGroupResponse`, versions 0-9.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct JoinGroupResponse {
     /// `ThrottleTimeMs`: int32, versions 2+, ignorable.
     pub throttle_time_ms: i32,
@@ -188,6 +206,7 @@ pub struct JoinGroupResponse {
     /// `Members`: array of [`JoinGroupResponseMember`], versions 0+.
     pub members: Vec<JoinGroupResponseMember>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -292,14 +311,21 @@ impl Response for JoinGroupResponse {
 
 /// Part of [`JoinGroupResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct JoinGroupResponseMember {
     /// `MemberId`: string, versions 0+.
     pub member_id: String,
     /// `GroupInstanceId`: string, versions 5+, nullable in 5+, default null, ignorable.
     pub group_instance_id: Option<String>,
     /// `Metadata`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub metadata: Bytes,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

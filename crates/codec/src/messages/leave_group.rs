@@ -15,6 +15,11 @@ use crate::{
 
 /// `LeaveGroupRequest`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct LeaveGroupRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -23,6 +28,7 @@ pub struct LeaveGroupRequest {
     /// `Members`: array of [`MemberIdentity`], versions 3+.
     pub members: Vec<MemberIdentity>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -85,6 +91,11 @@ impl Request for LeaveGroupRequest {
 
 /// Part of [`LeaveGroupRequest`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct MemberIdentity {
     /// `MemberId`: string, versions 3+.
     pub member_id: String,
@@ -93,6 +104,7 @@ pub struct MemberIdentity {
     /// `Reason`: string, versions 5+, nullable in 5+, default null, ignorable.
     pub reason: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -134,6 +146,11 @@ impl MemberIdentity {
 
 /// `LeaveGroupResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct LeaveGroupResponse {
     /// `ThrottleTimeMs`: int32, versions 1+, ignorable.
     pub throttle_time_ms: i32,
@@ -142,6 +159,7 @@ pub struct LeaveGroupResponse {
     /// `Members`: array of [`MemberResponse`], versions 3+.
     pub members: Vec<MemberResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -205,6 +223,11 @@ impl Response for LeaveGroupResponse {
 
 /// Part of [`LeaveGroupResponse`], versions 3+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct MemberResponse {
     /// `MemberId`: string, versions 3+.
     pub member_id: String,
@@ -213,6 +236,7 @@ pub struct MemberResponse {
     /// `ErrorCode`: int16, versions 3+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,10 +15,16 @@ use crate::{
 
 /// `ListConfigResourcesRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListConfigResourcesRequest {
     /// `ResourceTypes`: array of int8, versions 1+.
     pub resource_types: Vec<i8>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -65,6 +71,11 @@ impl Request for ListConfigResourcesRequest {
 
 /// `ListConfigResourcesResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListConfigResourcesResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -73,6 +84,7 @@ pub struct ListConfigResourcesResponse {
     /// `ConfigResources`: array of [`ConfigResource`], versions 0+.
     pub config_resources: Vec<ConfigResource>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -122,12 +134,18 @@ impl Response for ListConfigResourcesResponse {
 
 /// Part of [`ListConfigResourcesResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ConfigResource {
     /// `ResourceName`: string, versions 0+.
     pub resource_name: String,
     /// `ResourceType`: int8, versions 1+, default 16, ignorable.
     pub resource_type: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

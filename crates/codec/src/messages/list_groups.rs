@@ -15,12 +15,18 @@ use crate::{
 
 /// `ListGroupsRequest`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListGroupsRequest {
     /// `StatesFilter`: array of string, versions 4+.
     pub states_filter: Vec<String>,
     /// `TypesFilter`: array of string, versions 5+.
     pub types_filter: Vec<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -86,6 +92,11 @@ impl Request for ListGroupsRequest {
 
 /// `ListGroupsResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListGroupsResponse {
     /// `ThrottleTimeMs`: int32, versions 1+, ignorable.
     pub throttle_time_ms: i32,
@@ -94,6 +105,7 @@ pub struct ListGroupsResponse {
     /// `Groups`: array of [`ListedGroup`], versions 0+.
     pub groups: Vec<ListedGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -149,6 +161,11 @@ impl Response for ListGroupsResponse {
 
 /// Part of [`ListGroupsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListedGroup {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -159,6 +176,7 @@ pub struct ListedGroup {
     /// `GroupType`: string, versions 5+, ignorable.
     pub group_type: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

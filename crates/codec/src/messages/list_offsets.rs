@@ -15,6 +15,11 @@ use crate::{
 
 /// `ListOffsetsRequest`, versions 1-11.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListOffsetsRequest {
     /// `ReplicaId`: int32, versions 1+.
     pub replica_id: i32,
@@ -25,6 +30,7 @@ pub struct ListOffsetsRequest {
     /// `TimeoutMs`: int32, versions 10+, ignorable.
     pub timeout_ms: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -86,12 +92,18 @@ impl Request for ListOffsetsRequest {
 
 /// Part of [`ListOffsetsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListOffsetsTopic {
     /// `Name`: string, versions 1+.
     pub name: String,
     /// `Partitions`: array of [`ListOffsetsPartition`], versions 1+.
     pub partitions: Vec<ListOffsetsPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -129,6 +141,11 @@ impl ListOffsetsTopic {
 
 /// Part of [`ListOffsetsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListOffsetsPartition {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
@@ -137,6 +154,7 @@ pub struct ListOffsetsPartition {
     /// `Timestamp`: int64, versions 1+.
     pub timestamp: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -185,12 +203,18 @@ impl ListOffsetsPartition {
 
 /// `ListOffsetsResponse`, versions 1-11.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListOffsetsResponse {
     /// `ThrottleTimeMs`: int32, versions 2+, ignorable.
     pub throttle_time_ms: i32,
     /// `Topics`: array of [`ListOffsetsTopicResponse`], versions 1+.
     pub topics: Vec<ListOffsetsTopicResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -245,12 +269,18 @@ impl Response for ListOffsetsResponse {
 
 /// Part of [`ListOffsetsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListOffsetsTopicResponse {
     /// `Name`: string, versions 1+.
     pub name: String,
     /// `Partitions`: array of [`ListOffsetsPartitionResponse`], versions 1+.
     pub partitions: Vec<ListOffsetsPartitionResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -289,6 +319,11 @@ impl ListOffsetsTopicResponse {
 
 /// Part of [`ListOffsetsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListOffsetsPartitionResponse {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
@@ -301,6 +336,7 @@ pub struct ListOffsetsPartitionResponse {
     /// `LeaderEpoch`: int32, versions 4+, default -1.
     pub leader_epoch: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

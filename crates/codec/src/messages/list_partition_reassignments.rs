@@ -15,12 +15,18 @@ use crate::{
 
 /// `ListPartitionReassignmentsRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListPartitionReassignmentsRequest {
     /// `TimeoutMs`: int32, versions 0+, default 60000.
     pub timeout_ms: i32,
     /// `Topics`: array of [`ListPartitionReassignmentsTopics`], versions 0+, nullable in 0+, default null.
     pub topics: Option<Vec<ListPartitionReassignmentsTopics>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -75,12 +81,18 @@ impl Request for ListPartitionReassignmentsRequest {
 
 /// Part of [`ListPartitionReassignmentsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListPartitionReassignmentsTopics {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `PartitionIndexes`: array of int32, versions 0+.
     pub partition_indexes: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -113,6 +125,11 @@ impl ListPartitionReassignmentsTopics {
 
 /// `ListPartitionReassignmentsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListPartitionReassignmentsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -123,6 +140,7 @@ pub struct ListPartitionReassignmentsResponse {
     /// `Topics`: array of [`OngoingTopicReassignment`], versions 0+.
     pub topics: Vec<OngoingTopicReassignment>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -187,12 +205,18 @@ impl Response for ListPartitionReassignmentsResponse {
 
 /// Part of [`ListPartitionReassignmentsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OngoingTopicReassignment {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of [`OngoingPartitionReassignment`], versions 0+.
     pub partitions: Vec<OngoingPartitionReassignment>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -227,6 +251,11 @@ impl OngoingTopicReassignment {
 
 /// Part of [`ListPartitionReassignmentsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OngoingPartitionReassignment {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -237,6 +266,7 @@ pub struct OngoingPartitionReassignment {
     /// `RemovingReplicas`: array of int32, versions 0+.
     pub removing_replicas: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `ListTransactionsRequest`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListTransactionsRequest {
     /// `StateFilters`: array of string, versions 0+.
     pub state_filters: Vec<String>,
@@ -25,6 +30,7 @@ pub struct ListTransactionsRequest {
     /// `TransactionalIdPattern`: string, versions 2+, nullable in 2+, default null.
     pub transactional_id_pattern: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -106,6 +112,11 @@ impl Request for ListTransactionsRequest {
 
 /// `ListTransactionsResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ListTransactionsResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -116,6 +127,7 @@ pub struct ListTransactionsResponse {
     /// `TransactionStates`: array of [`TransactionState`], versions 0+.
     pub transaction_states: Vec<TransactionState>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -173,6 +185,11 @@ impl Response for ListTransactionsResponse {
 
 /// Part of [`ListTransactionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TransactionState {
     /// `TransactionalId`: string, versions 0+.
     pub transactional_id: String,
@@ -181,6 +198,7 @@ pub struct TransactionState {
     /// `TransactionState`: string, versions 0+.
     pub transaction_state: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

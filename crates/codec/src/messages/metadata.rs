@@ -15,6 +15,11 @@ use crate::{
 
 /// `MetadataRequest`, versions 0-13.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct MetadataRequest {
     /// `Topics`: array of [`MetadataRequestTopic`], versions 0+, nullable in 1+.
     pub topics: Option<Vec<MetadataRequestTopic>>,
@@ -25,6 +30,7 @@ pub struct MetadataRequest {
     /// `IncludeTopicAuthorizedOperations`: bool, versions 8+.
     pub include_topic_authorized_operations: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -126,12 +132,18 @@ impl Request for MetadataRequest {
 
 /// Part of [`MetadataRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct MetadataRequestTopic {
     /// `TopicId`: uuid, versions 10+, ignorable.
     pub topic_id: Uuid,
     /// `Name`: string, versions 0+, nullable in 10+.
     pub name: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -184,6 +196,11 @@ impl MetadataRequestTopic {
 
 /// `MetadataResponse`, versions 0-13.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct MetadataResponse {
     /// `ThrottleTimeMs`: int32, versions 3+, ignorable.
     pub throttle_time_ms: i32,
@@ -200,6 +217,7 @@ pub struct MetadataResponse {
     /// `ErrorCode`: int16, versions 13+, ignorable.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -310,6 +328,11 @@ impl Response for MetadataResponse {
 
 /// Part of [`MetadataResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct MetadataResponseBroker {
     /// `NodeId`: int32, versions 0+.
     pub node_id: i32,
@@ -320,6 +343,7 @@ pub struct MetadataResponseBroker {
     /// `Rack`: string, versions 1+, nullable in 1+, default null, ignorable.
     pub rack: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -360,6 +384,11 @@ impl MetadataResponseBroker {
 
 /// Part of [`MetadataResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct MetadataResponseTopic {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -374,6 +403,7 @@ pub struct MetadataResponseTopic {
     /// `TopicAuthorizedOperations`: int32, versions 8+, default -2147483648.
     pub topic_authorized_operations: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -460,6 +490,11 @@ impl MetadataResponseTopic {
 
 /// Part of [`MetadataResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct MetadataResponsePartition {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -476,6 +511,7 @@ pub struct MetadataResponsePartition {
     /// `OfflineReplicas`: array of int32, versions 5+, ignorable.
     pub offline_replicas: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `OffsetCommitRequest`, versions 2-10.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetCommitRequest {
     /// `GroupId`: string, versions 2+.
     pub group_id: String,
@@ -29,6 +34,7 @@ pub struct OffsetCommitRequest {
     /// `Topics`: array of [`OffsetCommitRequestTopic`], versions 2+.
     pub topics: Vec<OffsetCommitRequestTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -111,6 +117,11 @@ impl Request for OffsetCommitRequest {
 
 /// Part of [`OffsetCommitRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetCommitRequestTopic {
     /// `Name`: string, versions 2-9, ignorable.
     pub name: String,
@@ -119,6 +130,7 @@ pub struct OffsetCommitRequestTopic {
     /// `Partitions`: array of [`OffsetCommitRequestPartition`], versions 2+.
     pub partitions: Vec<OffsetCommitRequestPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -168,6 +180,11 @@ impl OffsetCommitRequestTopic {
 
 /// Part of [`OffsetCommitRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetCommitRequestPartition {
     /// `PartitionIndex`: int32, versions 2+.
     pub partition_index: i32,
@@ -178,6 +195,7 @@ pub struct OffsetCommitRequestPartition {
     /// `CommittedMetadata`: string, versions 2+, nullable in 2+.
     pub committed_metadata: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -232,12 +250,18 @@ impl OffsetCommitRequestPartition {
 
 /// `OffsetCommitResponse`, versions 2-10.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetCommitResponse {
     /// `ThrottleTimeMs`: int32, versions 3+, ignorable.
     pub throttle_time_ms: i32,
     /// `Topics`: array of [`OffsetCommitResponseTopic`], versions 2+.
     pub topics: Vec<OffsetCommitResponseTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -292,6 +316,11 @@ impl Response for OffsetCommitResponse {
 
 /// Part of [`OffsetCommitResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetCommitResponseTopic {
     /// `Name`: string, versions 2-9, ignorable.
     pub name: String,
@@ -300,6 +329,7 @@ pub struct OffsetCommitResponseTopic {
     /// `Partitions`: array of [`OffsetCommitResponsePartition`], versions 2+.
     pub partitions: Vec<OffsetCommitResponsePartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -349,12 +379,18 @@ impl OffsetCommitResponseTopic {
 
 /// Part of [`OffsetCommitResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetCommitResponsePartition {
     /// `PartitionIndex`: int32, versions 2+.
     pub partition_index: i32,
     /// `ErrorCode`: int16, versions 2+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

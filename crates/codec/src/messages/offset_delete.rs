@@ -12,6 +12,11 @@ use crate::{
 
 /// `OffsetDeleteRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetDeleteRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -56,6 +61,11 @@ impl Request for OffsetDeleteRequest {
 
 /// Part of [`OffsetDeleteRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetDeleteRequestTopic {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -91,6 +101,11 @@ impl OffsetDeleteRequestTopic {
 
 /// Part of [`OffsetDeleteRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetDeleteRequestPartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -112,6 +127,11 @@ impl OffsetDeleteRequestPartition {
 
 /// `OffsetDeleteResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetDeleteResponse {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -163,6 +183,11 @@ impl Response for OffsetDeleteResponse {
 
 /// Part of [`OffsetDeleteResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetDeleteResponseTopic {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -198,6 +223,11 @@ impl OffsetDeleteResponseTopic {
 
 /// Part of [`OffsetDeleteResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetDeleteResponsePartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,

@@ -15,6 +15,11 @@ use crate::{
 
 /// `OffsetFetchRequest`, versions 1-10.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchRequest {
     /// `GroupId`: string, versions 1-7.
     pub group_id: String,
@@ -25,6 +30,7 @@ pub struct OffsetFetchRequest {
     /// `RequireStable`: bool, versions 7+, default false.
     pub require_stable: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -122,12 +128,18 @@ impl Request for OffsetFetchRequest {
 
 /// Part of [`OffsetFetchRequest`], versions 1-7.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchRequestTopic {
     /// `Name`: string, versions 1-7.
     pub name: String,
     /// `PartitionIndexes`: array of int32, versions 1-7.
     pub partition_indexes: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -163,6 +175,11 @@ impl OffsetFetchRequestTopic {
 
 /// Part of [`OffsetFetchRequest`], versions 8+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchRequestGroup {
     /// `GroupId`: string, versions 8+.
     pub group_id: String,
@@ -173,6 +190,7 @@ pub struct OffsetFetchRequestGroup {
     /// `Topics`: array of [`OffsetFetchRequestTopics`], versions 8+, nullable in 8+.
     pub topics: Option<Vec<OffsetFetchRequestTopics>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -230,6 +248,11 @@ impl OffsetFetchRequestGroup {
 
 /// Part of [`OffsetFetchRequest`], versions 8+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchRequestTopics {
     /// `Name`: string, versions 8-9, ignorable.
     pub name: String,
@@ -238,6 +261,7 @@ pub struct OffsetFetchRequestTopics {
     /// `PartitionIndexes`: array of int32, versions 8+.
     pub partition_indexes: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -281,6 +305,11 @@ impl OffsetFetchRequestTopics {
 
 /// `OffsetFetchResponse`, versions 1-10.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchResponse {
     /// `ThrottleTimeMs`: int32, versions 3+, ignorable.
     pub throttle_time_ms: i32,
@@ -291,6 +320,7 @@ pub struct OffsetFetchResponse {
     /// `Groups`: array of [`OffsetFetchResponseGroup`], versions 8+.
     pub groups: Vec<OffsetFetchResponseGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -371,12 +401,18 @@ impl Response for OffsetFetchResponse {
 
 /// Part of [`OffsetFetchResponse`], versions 1-7.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchResponseTopic {
     /// `Name`: string, versions 1-7.
     pub name: String,
     /// `Partitions`: array of [`OffsetFetchResponsePartition`], versions 1-7.
     pub partitions: Vec<OffsetFetchResponsePartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -415,6 +451,11 @@ impl OffsetFetchResponseTopic {
 
 /// Part of [`OffsetFetchResponse`], versions 1-7.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchResponsePartition {
     /// `PartitionIndex`: int32, versions 1-7.
     pub partition_index: i32,
@@ -427,6 +468,7 @@ pub struct OffsetFetchResponsePartition {
     /// `ErrorCode`: int16, versions 1-7.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -485,6 +527,11 @@ impl OffsetFetchResponsePartition {
 
 /// Part of [`OffsetFetchResponse`], versions 8+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchResponseGroup {
     /// `GroupId`: string, versions 8+.
     pub group_id: String,
@@ -493,6 +540,7 @@ pub struct OffsetFetchResponseGroup {
     /// `ErrorCode`: int16, versions 8+, default 0.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -530,6 +578,11 @@ impl OffsetFetchResponseGroup {
 
 /// Part of [`OffsetFetchResponse`], versions 8+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchResponseTopics {
     /// `Name`: string, versions 8-9, ignorable.
     pub name: String,
@@ -538,6 +591,7 @@ pub struct OffsetFetchResponseTopics {
     /// `Partitions`: array of [`OffsetFetchResponsePartitions`], versions 8+.
     pub partitions: Vec<OffsetFetchResponsePartitions>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -583,6 +637,11 @@ impl OffsetFetchResponseTopics {
 
 /// Part of [`OffsetFetchResponse`], versions 8+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetFetchResponsePartitions {
     /// `PartitionIndex`: int32, versions 8+.
     pub partition_index: i32,
@@ -595,6 +654,7 @@ pub struct OffsetFetchResponsePartitions {
     /// `ErrorCode`: int16, versions 8+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,12 +15,18 @@ use crate::{
 
 /// `OffsetForLeaderEpochRequest`, versions 2-4.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetForLeaderEpochRequest {
     /// `ReplicaId`: int32, versions 3+, default -2, ignorable.
     pub replica_id: i32,
     /// `Topics`: array of [`OffsetForLeaderTopic`], versions 2+.
     pub topics: Vec<OffsetForLeaderTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -82,12 +88,18 @@ impl Request for OffsetForLeaderEpochRequest {
 
 /// Part of [`OffsetForLeaderEpochRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetForLeaderTopic {
     /// `Topic`: string, versions 2+.
     pub topic: String,
     /// `Partitions`: array of [`OffsetForLeaderPartition`], versions 2+.
     pub partitions: Vec<OffsetForLeaderPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -125,6 +137,11 @@ impl OffsetForLeaderTopic {
 
 /// Part of [`OffsetForLeaderEpochRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetForLeaderPartition {
     /// `Partition`: int32, versions 2+.
     pub partition: i32,
@@ -133,6 +150,7 @@ pub struct OffsetForLeaderPartition {
     /// `LeaderEpoch`: int32, versions 2+.
     pub leader_epoch: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -177,12 +195,18 @@ impl OffsetForLeaderPartition {
 
 /// `OffsetForLeaderEpochResponse`, versions 2-4.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetForLeaderEpochResponse {
     /// `ThrottleTimeMs`: int32, versions 2+, ignorable.
     pub throttle_time_ms: i32,
     /// `Topics`: array of [`OffsetForLeaderTopicResult`], versions 2+.
     pub topics: Vec<OffsetForLeaderTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -233,12 +257,18 @@ impl Response for OffsetForLeaderEpochResponse {
 
 /// Part of [`OffsetForLeaderEpochResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct OffsetForLeaderTopicResult {
     /// `Topic`: string, versions 2+.
     pub topic: String,
     /// `Partitions`: array of [`EpochEndOffset`], versions 2+.
     pub partitions: Vec<EpochEndOffset>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -277,6 +307,11 @@ impl OffsetForLeaderTopicResult {
 
 /// Part of [`OffsetForLeaderEpochResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EpochEndOffset {
     /// `ErrorCode`: int16, versions 2+.
     pub error_code: i16,
@@ -287,6 +322,7 @@ pub struct EpochEndOffset {
     /// `EndOffset`: int64, versions 2+, default -1.
     pub end_offset: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `ProduceRequest`, versions 3-13.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ProduceRequest {
     /// `TransactionalId`: string, versions 3+, nullable in 3+, default null.
     pub transactional_id: Option<String>,
@@ -25,6 +30,7 @@ pub struct ProduceRequest {
     /// `TopicData`: array of [`TopicProduceData`], versions 3+.
     pub topic_data: Vec<TopicProduceData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -79,6 +85,11 @@ impl Request for ProduceRequest {
 
 /// Part of [`ProduceRequest`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicProduceData {
     /// `Name`: string, versions 3-12, ignorable.
     pub name: String,
@@ -87,6 +98,7 @@ pub struct TopicProduceData {
     /// `PartitionData`: array of [`PartitionProduceData`], versions 3+.
     pub partition_data: Vec<PartitionProduceData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -134,12 +146,18 @@ impl TopicProduceData {
 
 /// Part of [`ProduceRequest`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PartitionProduceData {
     /// `Index`: int32, versions 3+.
     pub index: i32,
     /// `Records`: records, versions 3+, nullable in 3+, default null.
     pub records: Option<Records>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -171,6 +189,11 @@ impl PartitionProduceData {
 
 /// `ProduceResponse`, versions 3-13.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ProduceResponse {
     /// `Responses`: array of [`TopicProduceResponse`], versions 3+.
     pub responses: Vec<TopicProduceResponse>,
@@ -179,6 +202,7 @@ pub struct ProduceResponse {
     /// `NodeEndpoints`: array of [`NodeEndpoint`], versions 10+, tag 0.
     pub node_endpoints: Vec<NodeEndpoint>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -253,6 +277,11 @@ impl Response for ProduceResponse {
 
 /// Part of [`ProduceResponse`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicProduceResponse {
     /// `Name`: string, versions 3-12, ignorable.
     pub name: String,
@@ -261,6 +290,7 @@ pub struct TopicProduceResponse {
     /// `PartitionResponses`: array of [`PartitionProduceResponse`], versions 3+.
     pub partition_responses: Vec<PartitionProduceResponse>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -309,6 +339,11 @@ impl TopicProduceResponse {
 
 /// Part of [`ProduceResponse`], versions 3+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PartitionProduceResponse {
     /// `Index`: int32, versions 3+.
     pub index: i32,
@@ -327,6 +362,7 @@ pub struct PartitionProduceResponse {
     /// `CurrentLeader`: [`LeaderIdAndEpoch`], versions 10+, tag 0.
     pub current_leader: LeaderIdAndEpoch,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -423,12 +459,18 @@ impl PartitionProduceResponse {
 
 /// Part of [`ProduceResponse`], versions 8+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct BatchIndexAndErrorMessage {
     /// `BatchIndex`: int32, versions 8+.
     pub batch_index: i32,
     /// `BatchIndexErrorMessage`: string, versions 8+, nullable in 8+, default null.
     pub batch_index_error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -461,12 +503,18 @@ impl BatchIndexAndErrorMessage {
 
 /// Part of [`ProduceResponse`], versions 10+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct LeaderIdAndEpoch {
     /// `LeaderId`: int32, versions 10+, default -1.
     pub leader_id: i32,
     /// `LeaderEpoch`: int32, versions 10+, default -1.
     pub leader_epoch: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -500,6 +548,11 @@ impl LeaderIdAndEpoch {
 
 /// Part of [`ProduceResponse`], versions 10+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct NodeEndpoint {
     /// `NodeId`: int32, versions 10+.
     pub node_id: i32,
@@ -510,6 +563,7 @@ pub struct NodeEndpoint {
     /// `Rack`: string, versions 10+, nullable in 10+, default null.
     pub rack: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

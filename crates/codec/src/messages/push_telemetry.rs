@@ -16,6 +16,11 @@ use bytes::Bytes;
 
 /// `PushTelemetryRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PushTelemetryRequest {
     /// `ClientInstanceId`: uuid, versions 0+.
     pub client_instance_id: Uuid,
@@ -26,8 +31,10 @@ pub struct PushTelemetryRequest {
     /// `CompressionType`: int8, versions 0+.
     pub compression_type: i8,
     /// `Metrics`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub metrics: Bytes,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -71,12 +78,18 @@ impl Request for PushTelemetryRequest {
 
 /// `PushTelemetryResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PushTelemetryResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

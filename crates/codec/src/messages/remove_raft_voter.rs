@@ -15,6 +15,11 @@ use crate::{
 
 /// `RemoveRaftVoterRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct RemoveRaftVoterRequest {
     /// `ClusterId`: string, versions 0+, nullable in 0+.
     pub cluster_id: Option<String>,
@@ -23,6 +28,7 @@ pub struct RemoveRaftVoterRequest {
     /// `VoterDirectoryId`: uuid, versions 0+.
     pub voter_directory_id: Uuid,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -74,6 +80,11 @@ impl Request for RemoveRaftVoterRequest {
 
 /// `RemoveRaftVoterResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct RemoveRaftVoterResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -82,6 +93,7 @@ pub struct RemoveRaftVoterResponse {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+, ignorable.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -13,6 +13,11 @@ use crate::{
 
 /// `RequestHeader`, versions 1-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct RequestHeader {
     /// `RequestApiKey`: int16, versions 1+.
     pub request_api_key: i16,
@@ -23,6 +28,7 @@ pub struct RequestHeader {
     /// `ClientId`: string, versions 1+, nullable in 1+.
     pub client_id: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -16,10 +16,17 @@ use bytes::Bytes;
 
 /// `SaslAuthenticateRequest`, versions 0-2.
 #[derive(Clone, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SaslAuthenticateRequest {
     /// `AuthBytes`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub auth_bytes: Bytes,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -72,16 +79,23 @@ impl Request for SaslAuthenticateRequest {
 
 /// `SaslAuthenticateResponse`, versions 0-2.
 #[derive(Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SaslAuthenticateResponse {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
     /// `ErrorMessage`: string, versions 0+, nullable in 0+.
     pub error_message: Option<String>,
     /// `AuthBytes`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub auth_bytes: Bytes,
     /// `SessionLifetimeMs`: int64, versions 1+, default 0, ignorable.
     pub session_lifetime_ms: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

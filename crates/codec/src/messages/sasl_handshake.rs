@@ -12,6 +12,11 @@ use crate::{
 
 /// `SaslHandshakeRequest`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SaslHandshakeRequest {
     /// `Mechanism`: string, versions 0+.
     pub mechanism: String,
@@ -46,6 +51,11 @@ impl Request for SaslHandshakeRequest {
 
 /// `SaslHandshakeResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SaslHandshakeResponse {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,

@@ -15,6 +15,11 @@ use crate::{
 
 /// `ShareAcknowledgeRequest`, versions 1-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareAcknowledgeRequest {
     /// `GroupId`: string, versions 1+, nullable in 1+, default null.
     pub group_id: Option<String>,
@@ -27,6 +32,7 @@ pub struct ShareAcknowledgeRequest {
     /// `Topics`: array of [`AcknowledgeTopic`], versions 1+.
     pub topics: Vec<AcknowledgeTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -97,12 +103,18 @@ impl Request for ShareAcknowledgeRequest {
 
 /// Part of [`ShareAcknowledgeRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AcknowledgeTopic {
     /// `TopicId`: uuid, versions 1+.
     pub topic_id: Uuid,
     /// `Partitions`: array of [`AcknowledgePartition`], versions 1+.
     pub partitions: Vec<AcknowledgePartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -135,12 +147,18 @@ impl AcknowledgeTopic {
 
 /// Part of [`ShareAcknowledgeRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AcknowledgePartition {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
     /// `AcknowledgementBatches`: array of [`AcknowledgementBatch`], versions 1+.
     pub acknowledgement_batches: Vec<AcknowledgementBatch>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -174,6 +192,11 @@ impl AcknowledgePartition {
 
 /// Part of [`ShareAcknowledgeRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AcknowledgementBatch {
     /// `FirstOffset`: int64, versions 1+.
     pub first_offset: i64,
@@ -182,6 +205,7 @@ pub struct AcknowledgementBatch {
     /// `AcknowledgeTypes`: array of int8, versions 1+.
     pub acknowledge_types: Vec<i8>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -215,6 +239,11 @@ impl AcknowledgementBatch {
 
 /// `ShareAcknowledgeResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareAcknowledgeResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
@@ -229,6 +258,7 @@ pub struct ShareAcknowledgeResponse {
     /// `NodeEndpoints`: array of [`NodeEndpoint`], versions 1+.
     pub node_endpoints: Vec<NodeEndpoint>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -298,12 +328,18 @@ impl Response for ShareAcknowledgeResponse {
 
 /// Part of [`ShareAcknowledgeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareAcknowledgeTopicResponse {
     /// `TopicId`: uuid, versions 1+.
     pub topic_id: Uuid,
     /// `Partitions`: array of [`PartitionData`], versions 1+.
     pub partitions: Vec<PartitionData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -337,6 +373,11 @@ impl ShareAcknowledgeTopicResponse {
 
 /// Part of [`ShareAcknowledgeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PartitionData {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
@@ -347,6 +388,7 @@ pub struct PartitionData {
     /// `CurrentLeader`: [`LeaderIdAndEpoch`], versions 1+.
     pub current_leader: LeaderIdAndEpoch,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -379,12 +421,18 @@ impl PartitionData {
 
 /// Part of [`ShareAcknowledgeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct LeaderIdAndEpoch {
     /// `LeaderId`: int32, versions 1+.
     pub leader_id: i32,
     /// `LeaderEpoch`: int32, versions 1+.
     pub leader_epoch: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -408,6 +456,11 @@ impl LeaderIdAndEpoch {
 
 /// Part of [`ShareAcknowledgeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct NodeEndpoint {
     /// `NodeId`: int32, versions 1+.
     pub node_id: i32,
@@ -418,6 +471,7 @@ pub struct NodeEndpoint {
     /// `Rack`: string, versions 1+, nullable in 1+, default null.
     pub rack: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `ShareFetchRequest`, versions 1-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareFetchRequest {
     /// `GroupId`: string, versions 1+, nullable in 1+, default null.
     pub group_id: Option<String>,
@@ -41,6 +46,7 @@ pub struct ShareFetchRequest {
     /// `ForgottenTopicsData`: array of [`ForgottenTopic`], versions 1+.
     pub forgotten_topics_data: Vec<ForgottenTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -138,12 +144,18 @@ impl Request for ShareFetchRequest {
 
 /// Part of [`ShareFetchRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FetchTopic {
     /// `TopicId`: uuid, versions 1+.
     pub topic_id: Uuid,
     /// `Partitions`: array of [`FetchPartition`], versions 1+.
     pub partitions: Vec<FetchPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -176,12 +188,18 @@ impl FetchTopic {
 
 /// Part of [`ShareFetchRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FetchPartition {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
     /// `AcknowledgementBatches`: array of [`AcknowledgementBatch`], versions 1+.
     pub acknowledgement_batches: Vec<AcknowledgementBatch>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -215,6 +233,11 @@ impl FetchPartition {
 
 /// Part of [`ShareFetchRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AcknowledgementBatch {
     /// `FirstOffset`: int64, versions 1+.
     pub first_offset: i64,
@@ -223,6 +246,7 @@ pub struct AcknowledgementBatch {
     /// `AcknowledgeTypes`: array of int8, versions 1+.
     pub acknowledge_types: Vec<i8>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -256,12 +280,18 @@ impl AcknowledgementBatch {
 
 /// Part of [`ShareFetchRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ForgottenTopic {
     /// `TopicId`: uuid, versions 1+.
     pub topic_id: Uuid,
     /// `Partitions`: array of int32, versions 1+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -292,6 +322,11 @@ impl ForgottenTopic {
 
 /// `ShareFetchResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareFetchResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
@@ -306,6 +341,7 @@ pub struct ShareFetchResponse {
     /// `NodeEndpoints`: array of [`NodeEndpoint`], versions 1+.
     pub node_endpoints: Vec<NodeEndpoint>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -371,12 +407,18 @@ impl Response for ShareFetchResponse {
 
 /// Part of [`ShareFetchResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareFetchableTopicResponse {
     /// `TopicId`: uuid, versions 1+.
     pub topic_id: Uuid,
     /// `Partitions`: array of [`PartitionData`], versions 1+.
     pub partitions: Vec<PartitionData>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -409,6 +451,11 @@ impl ShareFetchableTopicResponse {
 
 /// Part of [`ShareFetchResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct PartitionData {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
@@ -427,6 +474,7 @@ pub struct PartitionData {
     /// `AcquiredRecords`: array of [`AcquiredRecords`], versions 1+.
     pub acquired_records: Vec<AcquiredRecords>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -478,12 +526,18 @@ impl PartitionData {
 
 /// Part of [`ShareFetchResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct LeaderIdAndEpoch {
     /// `LeaderId`: int32, versions 1+.
     pub leader_id: i32,
     /// `LeaderEpoch`: int32, versions 1+.
     pub leader_epoch: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -507,6 +561,11 @@ impl LeaderIdAndEpoch {
 
 /// Part of [`ShareFetchResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct AcquiredRecords {
     /// `FirstOffset`: int64, versions 1+.
     pub first_offset: i64,
@@ -515,6 +574,7 @@ pub struct AcquiredRecords {
     /// `DeliveryCount`: int16, versions 1+.
     pub delivery_count: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -541,6 +601,11 @@ impl AcquiredRecords {
 
 /// Part of [`ShareFetchResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct NodeEndpoint {
     /// `NodeId`: int32, versions 1+.
     pub node_id: i32,
@@ -551,6 +616,7 @@ pub struct NodeEndpoint {
     /// `Rack`: string, versions 1+, nullable in 1+, default null.
     pub rack: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,12 +15,18 @@ use crate::{
 
 /// `ShareGroupDescribeRequest`, versions 1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareGroupDescribeRequest {
     /// `GroupIds`: array of string, versions 1+.
     pub group_ids: Vec<String>,
     /// `IncludeAuthorizedOperations`: bool, versions 1+.
     pub include_authorized_operations: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -65,12 +71,18 @@ impl Request for ShareGroupDescribeRequest {
 
 /// `ShareGroupDescribeResponse`, versions 1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareGroupDescribeResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
     /// `Groups`: array of [`DescribedGroup`], versions 1+.
     pub groups: Vec<DescribedGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -117,6 +129,11 @@ impl Response for ShareGroupDescribeResponse {
 
 /// Part of [`ShareGroupDescribeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribedGroup {
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
@@ -137,6 +154,7 @@ pub struct DescribedGroup {
     /// `AuthorizedOperations`: int32, versions 1+, default -2147483648.
     pub authorized_operations: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -208,6 +226,11 @@ impl DescribedGroup {
 
 /// Part of [`ShareGroupDescribeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Member {
     /// `MemberId`: string, versions 1+.
     pub member_id: String,
@@ -224,6 +247,7 @@ pub struct Member {
     /// `Assignment`: [`Assignment`], versions 1+.
     pub assignment: Assignment,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -270,10 +294,16 @@ impl Member {
 
 /// Part of [`ShareGroupDescribeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Assignment {
     /// `TopicPartitions`: array of [`TopicPartitions`], versions 1+.
     pub topic_partitions: Vec<TopicPartitions>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -304,6 +334,11 @@ impl Assignment {
 
 /// Part of [`ShareGroupDescribeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicPartitions {
     /// `TopicId`: uuid, versions 1+.
     pub topic_id: Uuid,
@@ -312,6 +347,7 @@ pub struct TopicPartitions {
     /// `Partitions`: array of int32, versions 1+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `ShareGroupHeartbeatRequest`, versions 1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareGroupHeartbeatRequest {
     /// `GroupId`: string, versions 1+.
     pub group_id: String,
@@ -27,6 +32,7 @@ pub struct ShareGroupHeartbeatRequest {
     /// `SubscribedTopicNames`: array of string, versions 1+, nullable in 1+, default null.
     pub subscribed_topic_names: Option<Vec<String>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -77,6 +83,11 @@ impl Request for ShareGroupHeartbeatRequest {
 
 /// `ShareGroupHeartbeatResponse`, versions 1.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ShareGroupHeartbeatResponse {
     /// `ThrottleTimeMs`: int32, versions 1+.
     pub throttle_time_ms: i32,
@@ -93,6 +104,7 @@ pub struct ShareGroupHeartbeatResponse {
     /// `Assignment`: [`Assignment`], versions 1+, nullable in 1+, default null.
     pub assignment: Option<Assignment>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -151,10 +163,16 @@ impl Response for ShareGroupHeartbeatResponse {
 
 /// Part of [`ShareGroupHeartbeatResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Assignment {
     /// `TopicPartitions`: array of [`TopicPartitions`], versions 1+.
     pub topic_partitions: Vec<TopicPartitions>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -185,12 +203,18 @@ impl Assignment {
 
 /// Part of [`ShareGroupHeartbeatResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicPartitions {
     /// `TopicId`: uuid, versions 1+.
     pub topic_id: Uuid,
     /// `Partitions`: array of int32, versions 1+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

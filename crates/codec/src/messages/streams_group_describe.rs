@@ -15,12 +15,18 @@ use crate::{
 
 /// `StreamsGroupDescribeRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct StreamsGroupDescribeRequest {
     /// `GroupIds`: array of string, versions 0+.
     pub group_ids: Vec<String>,
     /// `IncludeAuthorizedOperations`: bool, versions 0+.
     pub include_authorized_operations: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -65,12 +71,18 @@ impl Request for StreamsGroupDescribeRequest {
 
 /// `StreamsGroupDescribeResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct StreamsGroupDescribeResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Groups`: array of [`DescribedGroup`], versions 0+.
     pub groups: Vec<DescribedGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -117,6 +129,11 @@ impl Response for StreamsGroupDescribeResponse {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct DescribedGroup {
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
@@ -137,6 +154,7 @@ pub struct DescribedGroup {
     /// `AuthorizedOperations`: int32, versions 0+, default -2147483648.
     pub authorized_operations: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -211,12 +229,18 @@ impl DescribedGroup {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Topology {
     /// `Epoch`: int32, versions 0+.
     pub epoch: i32,
     /// `Subtopologies`: array of [`Subtopology`], versions 0+, nullable in 0+, default null.
     pub subtopologies: Option<Vec<Subtopology>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -248,6 +272,11 @@ impl Topology {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Subtopology {
     /// `SubtopologyId`: string, versions 0+.
     pub subtopology_id: String,
@@ -260,6 +289,7 @@ pub struct Subtopology {
     /// `RepartitionSourceTopics`: array of [`TopicInfo`], versions 0+.
     pub repartition_source_topics: Vec<TopicInfo>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -319,6 +349,11 @@ impl Subtopology {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicInfo {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -329,6 +364,7 @@ pub struct TopicInfo {
     /// `TopicConfigs`: array of [`KeyValue`], versions 0+.
     pub topic_configs: Vec<KeyValue>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -365,12 +401,18 @@ impl TopicInfo {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct KeyValue {
     /// `Key`: string, versions 0+.
     pub key: String,
     /// `Value`: string, versions 0+.
     pub value: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -396,6 +438,11 @@ impl KeyValue {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Member {
     /// `MemberId`: string, versions 0+.
     pub member_id: String,
@@ -428,6 +475,7 @@ pub struct Member {
     /// `IsClassic`: bool, versions 0+.
     pub is_classic: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -509,12 +557,18 @@ impl Member {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Endpoint {
     /// `Host`: string, versions 0+.
     pub host: String,
     /// `Port`: uint16, versions 0+.
     pub port: u16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -540,6 +594,11 @@ impl Endpoint {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TaskOffset {
     /// `SubtopologyId`: string, versions 0+.
     pub subtopology_id: String,
@@ -548,6 +607,7 @@ pub struct TaskOffset {
     /// `Offset`: int64, versions 0+.
     pub offset: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -577,6 +637,11 @@ impl TaskOffset {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Assignment {
     /// `ActiveTasks`: array of [`TaskIds`], versions 0+.
     pub active_tasks: Vec<TaskIds>,
@@ -585,6 +650,7 @@ pub struct Assignment {
     /// `WarmupTasks`: array of [`TaskIds`], versions 0+.
     pub warmup_tasks: Vec<TaskIds>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -630,12 +696,18 @@ impl Assignment {
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TaskIds {
     /// `SubtopologyId`: string, versions 0+.
     pub subtopology_id: String,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

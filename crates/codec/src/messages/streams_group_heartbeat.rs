@@ -15,6 +15,11 @@ use crate::{
 
 /// `StreamsGroupHeartbeatRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct StreamsGroupHeartbeatRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -51,6 +56,7 @@ pub struct StreamsGroupHeartbeatRequest {
     /// `ShutdownApplication`: bool, versions 0+, default false.
     pub shutdown_application: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -193,12 +199,18 @@ impl Request for StreamsGroupHeartbeatRequest {
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Topology {
     /// `Epoch`: int32, versions 0+.
     pub epoch: i32,
     /// `Subtopologies`: array of [`Subtopology`], versions 0+.
     pub subtopologies: Vec<Subtopology>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -230,6 +242,11 @@ impl Topology {
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Subtopology {
     /// `SubtopologyId`: string, versions 0+.
     pub subtopology_id: String,
@@ -246,6 +263,7 @@ pub struct Subtopology {
     /// `CopartitionGroups`: array of [`CopartitionGroup`], versions 0+.
     pub copartition_groups: Vec<CopartitionGroup>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -323,6 +341,11 @@ impl Subtopology {
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicInfo {
     /// `Name`: string, versions 0+.
     pub name: String,
@@ -333,6 +356,7 @@ pub struct TopicInfo {
     /// `TopicConfigs`: array of [`KeyValue`], versions 0+.
     pub topic_configs: Vec<KeyValue>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -369,12 +393,18 @@ impl TopicInfo {
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct KeyValue {
     /// `Key`: string, versions 0+.
     pub key: String,
     /// `Value`: string, versions 0+.
     pub value: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -400,6 +430,11 @@ impl KeyValue {
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct CopartitionGroup {
     /// `SourceTopics`: array of int16, versions 0+.
     pub source_topics: Vec<i16>,
@@ -408,6 +443,7 @@ pub struct CopartitionGroup {
     /// `RepartitionSourceTopics`: array of int16, versions 0+.
     pub repartition_source_topics: Vec<i16>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -450,12 +486,18 @@ impl CopartitionGroup {
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TaskIds {
     /// `SubtopologyId`: string, versions 0+.
     pub subtopology_id: String,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -488,12 +530,18 @@ impl TaskIds {
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Endpoint {
     /// `Host`: string, versions 0+.
     pub host: String,
     /// `Port`: uint16, versions 0+.
     pub port: u16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -519,6 +567,11 @@ impl Endpoint {
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TaskOffset {
     /// `SubtopologyId`: string, versions 0+.
     pub subtopology_id: String,
@@ -527,6 +580,7 @@ pub struct TaskOffset {
     /// `Offset`: int64, versions 0+.
     pub offset: i64,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -556,6 +610,11 @@ impl TaskOffset {
 
 /// `StreamsGroupHeartbeatResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct StreamsGroupHeartbeatResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -586,6 +645,7 @@ pub struct StreamsGroupHeartbeatResponse {
     /// `PartitionsByUserEndpoint`: array of [`EndpointToPartitions`], versions 0+, nullable in 0+, default null.
     pub partitions_by_user_endpoint: Option<Vec<EndpointToPartitions>>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -715,12 +775,18 @@ impl Response for StreamsGroupHeartbeatResponse {
 
 /// Part of [`StreamsGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct Status {
     /// `StatusCode`: int8, versions 0+.
     pub status_code: i8,
     /// `StatusDetail`: string, versions 0+.
     pub status_detail: String,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -748,12 +814,18 @@ impl Status {
 
 /// Part of [`StreamsGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ResponseTaskIds {
     /// `SubtopologyId`: string, versions 0+.
     pub subtopology_id: String,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -786,6 +858,11 @@ impl ResponseTaskIds {
 
 /// Part of [`StreamsGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct EndpointToPartitions {
     /// `UserEndpoint`: [`ResponseEndpoint`], versions 0+.
     pub user_endpoint: ResponseEndpoint,
@@ -794,6 +871,7 @@ pub struct EndpointToPartitions {
     /// `StandbyPartitions`: array of [`TopicPartition`], versions 0+.
     pub standby_partitions: Vec<TopicPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -835,12 +913,18 @@ impl EndpointToPartitions {
 
 /// Part of [`StreamsGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct ResponseEndpoint {
     /// `Host`: string, versions 0+.
     pub host: String,
     /// `Port`: uint16, versions 0+.
     pub port: u16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -867,12 +951,18 @@ impl ResponseEndpoint {
 
 /// Part of [`StreamsGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TopicPartition {
     /// `Topic`: string, versions 0+.
     pub topic: String,
     /// `Partitions`: array of int32, versions 0+.
     pub partitions: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

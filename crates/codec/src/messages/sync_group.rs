@@ -16,6 +16,11 @@ use bytes::Bytes;
 
 /// `SyncGroupRequest`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SyncGroupRequest {
     /// `GroupId`: string, versions 0+.
     pub group_id: String,
@@ -32,6 +37,7 @@ pub struct SyncGroupRequest {
     /// `Assignments`: array of [`SyncGroupRequestAssignment`], versions 0+.
     pub assignments: Vec<SyncGroupRequestAssignment>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -106,12 +112,19 @@ impl Request for SyncGroupRequest {
 
 /// Part of [`SyncGroupRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SyncGroupRequestAssignment {
     /// `MemberId`: string, versions 0+.
     pub member_id: String,
     /// `Assignment`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub assignment: Bytes,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -145,6 +158,11 @@ impl SyncGroupRequestAssignment {
 
 /// `SyncGroupResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct SyncGroupResponse {
     /// `ThrottleTimeMs`: int32, versions 1+, ignorable.
     pub throttle_time_ms: i32,
@@ -155,8 +173,10 @@ pub struct SyncGroupResponse {
     /// `ProtocolName`: string, versions 5+, nullable in 5+, default null, ignorable.
     pub protocol_name: Option<String>,
     /// `Assignment`: bytes, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub assignment: Bytes,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

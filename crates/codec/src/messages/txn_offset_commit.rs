@@ -15,6 +15,11 @@ use crate::{
 
 /// `TxnOffsetCommitRequest`, versions 0-5.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TxnOffsetCommitRequest {
     /// `TransactionalId`: string, versions 0+.
     pub transactional_id: String,
@@ -33,6 +38,7 @@ pub struct TxnOffsetCommitRequest {
     /// `Topics`: array of [`TxnOffsetCommitRequestTopic`], versions 0+.
     pub topics: Vec<TxnOffsetCommitRequestTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -121,12 +127,18 @@ impl Request for TxnOffsetCommitRequest {
 
 /// Part of [`TxnOffsetCommitRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TxnOffsetCommitRequestTopic {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of [`TxnOffsetCommitRequestPartition`], versions 0+.
     pub partitions: Vec<TxnOffsetCommitRequestPartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -165,6 +177,11 @@ impl TxnOffsetCommitRequestTopic {
 
 /// Part of [`TxnOffsetCommitRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TxnOffsetCommitRequestPartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
@@ -175,6 +192,7 @@ pub struct TxnOffsetCommitRequestPartition {
     /// `CommittedMetadata`: string, versions 0+, nullable in 0+.
     pub committed_metadata: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -229,12 +247,18 @@ impl TxnOffsetCommitRequestPartition {
 
 /// `TxnOffsetCommitResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TxnOffsetCommitResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
     /// `Topics`: array of [`TxnOffsetCommitResponseTopic`], versions 0+.
     pub topics: Vec<TxnOffsetCommitResponseTopic>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -285,12 +309,18 @@ impl Response for TxnOffsetCommitResponse {
 
 /// Part of [`TxnOffsetCommitResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TxnOffsetCommitResponseTopic {
     /// `Name`: string, versions 0+.
     pub name: String,
     /// `Partitions`: array of [`TxnOffsetCommitResponsePartition`], versions 0+.
     pub partitions: Vec<TxnOffsetCommitResponsePartition>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -329,12 +359,18 @@ impl TxnOffsetCommitResponseTopic {
 
 /// Part of [`TxnOffsetCommitResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct TxnOffsetCommitResponsePartition {
     /// `PartitionIndex`: int32, versions 0+.
     pub partition_index: i32,
     /// `ErrorCode`: int16, versions 0+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,10 +15,16 @@ use crate::{
 
 /// `UnregisterBrokerRequest`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct UnregisterBrokerRequest {
     /// `BrokerId`: int32, versions 0+.
     pub broker_id: i32,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -52,6 +58,11 @@ impl Request for UnregisterBrokerRequest {
 
 /// `UnregisterBrokerResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct UnregisterBrokerResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -60,6 +71,7 @@ pub struct UnregisterBrokerResponse {
     /// `ErrorMessage`: string, versions 0+, nullable in 0+.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -15,6 +15,11 @@ use crate::{
 
 /// `UpdateFeaturesRequest`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct UpdateFeaturesRequest {
     /// `timeoutMs`: int32, versions 0+, default 60000.
     pub timeout_ms: i32,
@@ -23,6 +28,7 @@ pub struct UpdateFeaturesRequest {
     /// `ValidateOnly`: bool, versions 1+, default false.
     pub validate_only: bool,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -86,6 +92,11 @@ impl Request for UpdateFeaturesRequest {
 
 /// Part of [`UpdateFeaturesRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct FeatureUpdateKey {
     /// `Feature`: string, versions 0+.
     pub feature: String,
@@ -96,6 +107,7 @@ pub struct FeatureUpdateKey {
     /// `UpgradeType`: int8, versions 1+, default 1.
     pub upgrade_type: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -159,6 +171,11 @@ impl FeatureUpdateKey {
 
 /// `UpdateFeaturesResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct UpdateFeaturesResponse {
     /// `ThrottleTimeMs`: int32, versions 0+.
     pub throttle_time_ms: i32,
@@ -169,6 +186,7 @@ pub struct UpdateFeaturesResponse {
     /// `Results`: array of [`UpdatableFeatureResult`], versions 0-1, ignorable.
     pub results: Vec<UpdatableFeatureResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -238,6 +256,11 @@ impl Response for UpdateFeaturesResponse {
 
 /// Part of [`UpdateFeaturesResponse`], versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct UpdatableFeatureResult {
     /// `Feature`: string, versions 0-1.
     pub feature: String,
@@ -246,6 +269,7 @@ pub struct UpdatableFeatureResult {
     /// `ErrorMessage`: string, versions 0-1, nullable in 0-1.
     pub error_message: Option<String>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

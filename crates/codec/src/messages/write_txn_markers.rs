@@ -15,10 +15,16 @@ use crate::{
 
 /// `WriteTxnMarkersRequest`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct WriteTxnMarkersRequest {
     /// `Markers`: array of [`WritableTxnMarker`], versions 1+.
     pub markers: Vec<WritableTxnMarker>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -61,6 +67,11 @@ impl Request for WriteTxnMarkersRequest {
 
 /// Part of [`WriteTxnMarkersRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct WritableTxnMarker {
     /// `ProducerId`: int64, versions 1+.
     pub producer_id: i64,
@@ -75,6 +86,7 @@ pub struct WritableTxnMarker {
     /// `TransactionVersion`: int8, versions 2+, default 0, ignorable.
     pub transaction_version: i8,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -123,12 +135,18 @@ impl WritableTxnMarker {
 
 /// Part of [`WriteTxnMarkersRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct WritableTxnMarkerTopic {
     /// `Name`: string, versions 1+.
     pub name: String,
     /// `PartitionIndexes`: array of int32, versions 1+.
     pub partition_indexes: Vec<i32>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -160,10 +178,16 @@ impl WritableTxnMarkerTopic {
 
 /// `WriteTxnMarkersResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct WriteTxnMarkersResponse {
     /// `Markers`: array of [`WritableTxnMarkerResult`], versions 1+.
     pub markers: Vec<WritableTxnMarkerResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -205,12 +229,18 @@ impl Response for WriteTxnMarkersResponse {
 
 /// Part of [`WriteTxnMarkersResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct WritableTxnMarkerResult {
     /// `ProducerId`: int64, versions 1+.
     pub producer_id: i64,
     /// `Topics`: array of [`WritableTxnMarkerTopicResult`], versions 1+.
     pub topics: Vec<WritableTxnMarkerTopicResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -244,12 +274,18 @@ impl WritableTxnMarkerResult {
 
 /// Part of [`WriteTxnMarkersResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct WritableTxnMarkerTopicResult {
     /// `Name`: string, versions 1+.
     pub name: String,
     /// `Partitions`: array of [`WritableTxnMarkerPartitionResult`], versions 1+.
     pub partitions: Vec<WritableTxnMarkerPartitionResult>,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 
@@ -284,12 +320,18 @@ impl WritableTxnMarkerTopicResult {
 
 /// Part of [`WriteTxnMarkersResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", default)
+)]
 pub struct WritableTxnMarkerPartitionResult {
     /// `PartitionIndex`: int32, versions 1+.
     pub partition_index: i32,
     /// `ErrorCode`: int16, versions 1+.
     pub error_code: i16,
     /// Tagged fields that this schema does not have.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
 }
 

@@ -7,10 +7,12 @@ use crate::{DecodeErrorKind, EncodeError, EncodeErrorKind};
 
 /// A tagged field that the schema of this crate's Kafka version does not have, kept so that nothing is lost.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnknownTaggedField {
     /// The tag.
     pub tag: u32,
     /// The field's bytes, without tag and length.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub data: Bytes,
 }
 

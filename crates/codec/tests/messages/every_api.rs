@@ -10,11 +10,11 @@ use ottla_codec::{
     messages::{
         AnyRequest, AnyResponse, consumer_protocol_assignment::ConsumerProtocolAssignment,
         consumer_protocol_subscription::ConsumerProtocolSubscription,
-        request_header::RequestHeader, response_header::ResponseHeader, *,
+        request_header::RequestHeader, response_header::ResponseHeader,
     },
 };
 
-use crate::random;
+use crate::{random, requests::requests};
 
 /// One message in one version, its type forgotten.
 struct Subject {
@@ -71,83 +71,6 @@ fn recode<M: Message>(bytes: &Bytes, version: i16) -> Result<Bytes, DecodeError>
         M::NAME
     );
     Ok(encoded)
-}
-
-macro_rules! requests {
-    ($visit:ident) => {
-        $visit!(produce::ProduceRequest);
-        $visit!(fetch::FetchRequest);
-        $visit!(list_offsets::ListOffsetsRequest);
-        $visit!(metadata::MetadataRequest);
-        $visit!(offset_commit::OffsetCommitRequest);
-        $visit!(offset_fetch::OffsetFetchRequest);
-        $visit!(find_coordinator::FindCoordinatorRequest);
-        $visit!(join_group::JoinGroupRequest);
-        $visit!(heartbeat::HeartbeatRequest);
-        $visit!(leave_group::LeaveGroupRequest);
-        $visit!(sync_group::SyncGroupRequest);
-        $visit!(describe_groups::DescribeGroupsRequest);
-        $visit!(list_groups::ListGroupsRequest);
-        $visit!(sasl_handshake::SaslHandshakeRequest);
-        $visit!(api_versions::ApiVersionsRequest);
-        $visit!(create_topics::CreateTopicsRequest);
-        $visit!(delete_topics::DeleteTopicsRequest);
-        $visit!(delete_records::DeleteRecordsRequest);
-        $visit!(init_producer_id::InitProducerIdRequest);
-        $visit!(offset_for_leader_epoch::OffsetForLeaderEpochRequest);
-        $visit!(add_partitions_to_txn::AddPartitionsToTxnRequest);
-        $visit!(add_offsets_to_txn::AddOffsetsToTxnRequest);
-        $visit!(end_txn::EndTxnRequest);
-        $visit!(write_txn_markers::WriteTxnMarkersRequest);
-        $visit!(txn_offset_commit::TxnOffsetCommitRequest);
-        $visit!(describe_acls::DescribeAclsRequest);
-        $visit!(create_acls::CreateAclsRequest);
-        $visit!(delete_acls::DeleteAclsRequest);
-        $visit!(describe_configs::DescribeConfigsRequest);
-        $visit!(alter_configs::AlterConfigsRequest);
-        $visit!(alter_replica_log_dirs::AlterReplicaLogDirsRequest);
-        $visit!(describe_log_dirs::DescribeLogDirsRequest);
-        $visit!(sasl_authenticate::SaslAuthenticateRequest);
-        $visit!(create_partitions::CreatePartitionsRequest);
-        $visit!(create_delegation_token::CreateDelegationTokenRequest);
-        $visit!(renew_delegation_token::RenewDelegationTokenRequest);
-        $visit!(expire_delegation_token::ExpireDelegationTokenRequest);
-        $visit!(describe_delegation_token::DescribeDelegationTokenRequest);
-        $visit!(delete_groups::DeleteGroupsRequest);
-        $visit!(elect_leaders::ElectLeadersRequest);
-        $visit!(incremental_alter_configs::IncrementalAlterConfigsRequest);
-        $visit!(alter_partition_reassignments::AlterPartitionReassignmentsRequest);
-        $visit!(list_partition_reassignments::ListPartitionReassignmentsRequest);
-        $visit!(offset_delete::OffsetDeleteRequest);
-        $visit!(describe_client_quotas::DescribeClientQuotasRequest);
-        $visit!(alter_client_quotas::AlterClientQuotasRequest);
-        $visit!(describe_user_scram_credentials::DescribeUserScramCredentialsRequest);
-        $visit!(alter_user_scram_credentials::AlterUserScramCredentialsRequest);
-        $visit!(describe_quorum::DescribeQuorumRequest);
-        $visit!(update_features::UpdateFeaturesRequest);
-        $visit!(describe_cluster::DescribeClusterRequest);
-        $visit!(describe_producers::DescribeProducersRequest);
-        $visit!(unregister_broker::UnregisterBrokerRequest);
-        $visit!(describe_transactions::DescribeTransactionsRequest);
-        $visit!(list_transactions::ListTransactionsRequest);
-        $visit!(consumer_group_heartbeat::ConsumerGroupHeartbeatRequest);
-        $visit!(consumer_group_describe::ConsumerGroupDescribeRequest);
-        $visit!(get_telemetry_subscriptions::GetTelemetrySubscriptionsRequest);
-        $visit!(push_telemetry::PushTelemetryRequest);
-        $visit!(list_config_resources::ListConfigResourcesRequest);
-        $visit!(describe_topic_partitions::DescribeTopicPartitionsRequest);
-        $visit!(share_group_heartbeat::ShareGroupHeartbeatRequest);
-        $visit!(share_group_describe::ShareGroupDescribeRequest);
-        $visit!(share_fetch::ShareFetchRequest);
-        $visit!(share_acknowledge::ShareAcknowledgeRequest);
-        $visit!(add_raft_voter::AddRaftVoterRequest);
-        $visit!(remove_raft_voter::RemoveRaftVoterRequest);
-        $visit!(streams_group_heartbeat::StreamsGroupHeartbeatRequest);
-        $visit!(streams_group_describe::StreamsGroupDescribeRequest);
-        $visit!(describe_share_group_offsets::DescribeShareGroupOffsetsRequest);
-        $visit!(alter_share_group_offsets::AlterShareGroupOffsetsRequest);
-        $visit!(delete_share_group_offsets::DeleteShareGroupOffsetsRequest);
-    };
 }
 
 /// Every message in every version.

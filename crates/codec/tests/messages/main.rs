@@ -4,6 +4,8 @@
 mod every_api;
 mod golden;
 mod hostile;
+mod java;
 mod random;
+mod requests;
 mod versions;
 mod zero_copy;

@@ -8,7 +8,13 @@ use super::{
     field::{default_is_types, default_value, facts, ident, rust_type},
     file::Emitter,
 };
-use crate::codegen::{apis, schema::Field};
+use crate::codegen::{
+    apis,
+    schema::{Field, Type},
+};
+
+/// Names as in Kafka's JSON, where whatever a version lacks is absent.
+const SERDE_STRUCT: &str = "#[cfg_attr(feature = \"serde\", derive(serde::Serialize, serde::Deserialize), serde(rename_all = \"camelCase\", default))]";
 
 impl Emitter<'_> {
     pub(super) fn definition(&self, out: &mut String) -> Result<()> {
@@ -36,21 +42,28 @@ impl Emitter<'_> {
         }
         _ = writeln!(
             out,
-            "#[derive({})]\npub struct {} {{",
+            "#[derive({})]\n{}\npub struct {} {{",
             derives.join(", "),
+            SERDE_STRUCT,
             nested.name
         );
         for field in &nested.fields {
             _ = writeln!(
                 out,
-                "/// {}\npub {}: {},",
+                "/// {}\n{}pub {}: {},",
                 facts(field),
+                serde(field),
                 ident(field),
                 rust_type(field)
             );
         }
         if self.has_tags() {
             out.push_str("/// Tagged fields that this schema does not have.\n");
+            _ = writeln!(
+                out,
+                "{}",
+                if_serde("skip_serializing_if = \"Vec::is_empty\"")
+            );
             out.push_str("pub unknown_tagged_fields: Vec<UnknownTaggedField>,\n");
         }
         out.push_str("}\n\n");
@@ -109,4 +122,21 @@ impl Emitter<'_> {
         }
         out.push_str(".finish() }}\n\n");
     }
+}
+
+/// A field's attribute for serde: bytes are base64 there.
+fn serde(field: &Field) -> String {
+    if field.ty != Type::Bytes {
+        return String::new();
+    }
+    let null = if field.nullable.is_none() {
+        ""
+    } else {
+        "nullable_"
+    };
+    if_serde(&format!("with = \"crate::json::{null}bytes\"")) + "\n"
+}
+
+fn if_serde(attribute: &str) -> String {
+    format!("#[cfg_attr(feature = \"serde\", serde({attribute}))]")
 }

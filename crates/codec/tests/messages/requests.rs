@@ -1,0 +1,81 @@
+//! The one list of all requests in these tests; one of them holds it against [`ottla_codec::ApiKey::ALL`].
+
+/// Calls a macro with the type of every request.
+macro_rules! requests {
+    ($visit:ident) => {
+        $visit!(ottla_codec::messages::produce::ProduceRequest);
+        $visit!(ottla_codec::messages::fetch::FetchRequest);
+        $visit!(ottla_codec::messages::list_offsets::ListOffsetsRequest);
+        $visit!(ottla_codec::messages::metadata::MetadataRequest);
+        $visit!(ottla_codec::messages::offset_commit::OffsetCommitRequest);
+        $visit!(ottla_codec::messages::offset_fetch::OffsetFetchRequest);
+        $visit!(ottla_codec::messages::find_coordinator::FindCoordinatorRequest);
+        $visit!(ottla_codec::messages::join_group::JoinGroupRequest);
+        $visit!(ottla_codec::messages::heartbeat::HeartbeatRequest);
+        $visit!(ottla_codec::messages::leave_group::LeaveGroupRequest);
+        $visit!(ottla_codec::messages::sync_group::SyncGroupRequest);
+        $visit!(ottla_codec::messages::describe_groups::DescribeGroupsRequest);
+        $visit!(ottla_codec::messages::list_groups::ListGroupsRequest);
+        $visit!(ottla_codec::messages::sasl_handshake::SaslHandshakeRequest);
+        $visit!(ottla_codec::messages::api_versions::ApiVersionsRequest);
+        $visit!(ottla_codec::messages::create_topics::CreateTopicsRequest);
+        $visit!(ottla_codec::messages::delete_topics::DeleteTopicsRequest);
+        $visit!(ottla_codec::messages::delete_records::DeleteRecordsRequest);
+        $visit!(ottla_codec::messages::init_producer_id::InitProducerIdRequest);
+        $visit!(ottla_codec::messages::offset_for_leader_epoch::OffsetForLeaderEpochRequest);
+        $visit!(ottla_codec::messages::add_partitions_to_txn::AddPartitionsToTxnRequest);
+        $visit!(ottla_codec::messages::add_offsets_to_txn::AddOffsetsToTxnRequest);
+        $visit!(ottla_codec::messages::end_txn::EndTxnRequest);
+        $visit!(ottla_codec::messages::write_txn_markers::WriteTxnMarkersRequest);
+        $visit!(ottla_codec::messages::txn_offset_commit::TxnOffsetCommitRequest);
+        $visit!(ottla_codec::messages::describe_acls::DescribeAclsRequest);
+        $visit!(ottla_codec::messages::create_acls::CreateAclsRequest);
+        $visit!(ottla_codec::messages::delete_acls::DeleteAclsRequest);
+        $visit!(ottla_codec::messages::describe_configs::DescribeConfigsRequest);
+        $visit!(ottla_codec::messages::alter_configs::AlterConfigsRequest);
+        $visit!(ottla_codec::messages::alter_replica_log_dirs::AlterReplicaLogDirsRequest);
+        $visit!(ottla_codec::messages::describe_log_dirs::DescribeLogDirsRequest);
+        $visit!(ottla_codec::messages::sasl_authenticate::SaslAuthenticateRequest);
+        $visit!(ottla_codec::messages::create_partitions::CreatePartitionsRequest);
+        $visit!(ottla_codec::messages::create_delegation_token::CreateDelegationTokenRequest);
+        $visit!(ottla_codec::messages::renew_delegation_token::RenewDelegationTokenRequest);
+        $visit!(ottla_codec::messages::expire_delegation_token::ExpireDelegationTokenRequest);
+        $visit!(ottla_codec::messages::describe_delegation_token::DescribeDelegationTokenRequest);
+        $visit!(ottla_codec::messages::delete_groups::DeleteGroupsRequest);
+        $visit!(ottla_codec::messages::elect_leaders::ElectLeadersRequest);
+        $visit!(ottla_codec::messages::incremental_alter_configs::IncrementalAlterConfigsRequest);
+        $visit!(ottla_codec::messages::alter_partition_reassignments::AlterPartitionReassignmentsRequest);
+        $visit!(ottla_codec::messages::list_partition_reassignments::ListPartitionReassignmentsRequest);
+        $visit!(ottla_codec::messages::offset_delete::OffsetDeleteRequest);
+        $visit!(ottla_codec::messages::describe_client_quotas::DescribeClientQuotasRequest);
+        $visit!(ottla_codec::messages::alter_client_quotas::AlterClientQuotasRequest);
+        $visit!(ottla_codec::messages::describe_user_scram_credentials::DescribeUserScramCredentialsRequest);
+        $visit!(ottla_codec::messages::alter_user_scram_credentials::AlterUserScramCredentialsRequest);
+        $visit!(ottla_codec::messages::describe_quorum::DescribeQuorumRequest);
+        $visit!(ottla_codec::messages::update_features::UpdateFeaturesRequest);
+        $visit!(ottla_codec::messages::describe_cluster::DescribeClusterRequest);
+        $visit!(ottla_codec::messages::describe_producers::DescribeProducersRequest);
+        $visit!(ottla_codec::messages::unregister_broker::UnregisterBrokerRequest);
+        $visit!(ottla_codec::messages::describe_transactions::DescribeTransactionsRequest);
+        $visit!(ottla_codec::messages::list_transactions::ListTransactionsRequest);
+        $visit!(ottla_codec::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest);
+        $visit!(ottla_codec::messages::consumer_group_describe::ConsumerGroupDescribeRequest);
+        $visit!(ottla_codec::messages::get_telemetry_subscriptions::GetTelemetrySubscriptionsRequest);
+        $visit!(ottla_codec::messages::push_telemetry::PushTelemetryRequest);
+        $visit!(ottla_codec::messages::list_config_resources::ListConfigResourcesRequest);
+        $visit!(ottla_codec::messages::describe_topic_partitions::DescribeTopicPartitionsRequest);
+        $visit!(ottla_codec::messages::share_group_heartbeat::ShareGroupHeartbeatRequest);
+        $visit!(ottla_codec::messages::share_group_describe::ShareGroupDescribeRequest);
+        $visit!(ottla_codec::messages::share_fetch::ShareFetchRequest);
+        $visit!(ottla_codec::messages::share_acknowledge::ShareAcknowledgeRequest);
+        $visit!(ottla_codec::messages::add_raft_voter::AddRaftVoterRequest);
+        $visit!(ottla_codec::messages::remove_raft_voter::RemoveRaftVoterRequest);
+        $visit!(ottla_codec::messages::streams_group_heartbeat::StreamsGroupHeartbeatRequest);
+        $visit!(ottla_codec::messages::streams_group_describe::StreamsGroupDescribeRequest);
+        $visit!(ottla_codec::messages::describe_share_group_offsets::DescribeShareGroupOffsetsRequest);
+        $visit!(ottla_codec::messages::alter_share_group_offsets::AlterShareGroupOffsetsRequest);
+        $visit!(ottla_codec::messages::delete_share_group_offsets::DeleteShareGroupOffsetsRequest);
+    };
+}
+
+pub(crate) use requests;
