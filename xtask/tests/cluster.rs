@@ -100,7 +100,7 @@ fn java_tools_write_and_read_across_a_kill() {
 
 #[test]
 #[ignore = "needs Java and Maven: cargo xtask test"]
-fn three_nodes_survive_one_and_a_pause_keeps_the_socket_open() {
+fn three_nodes_survive_one_that_moves_and_a_pause_keeps_the_socket_open() {
     let mut cluster = Cluster::builder()
         .version(version())
         .nodes(3)
@@ -109,7 +109,12 @@ fn three_nodes_survive_one_and_a_pause_keeps_the_socket_open() {
     assert_eq!(cluster.node_ids(), [1, 2, 3]);
     cluster.stop(2).unwrap();
     assert!(cluster.is_running(1) && !cluster.is_running(2) && cluster.is_running(3));
+    let old = cluster.address(2).unwrap();
+    cluster.change_port(2).unwrap();
+    assert!(!cluster.bootstrap_servers().contains(&old));
     cluster.restart(2).unwrap();
+    assert!(TcpStream::connect(&old).is_err());
+    assert!(TcpStream::connect(cluster.address(2).unwrap()).is_ok());
     cluster.await_ready(&[1, 2, 3]).unwrap();
 
     cluster.pause(3).unwrap();

@@ -114,6 +114,8 @@ pub struct Cluster {
     state: RunState,
     overrides: BTreeMap<String, String>,
     java_options: Vec<String>,
+    /// `id@host:port` of every controller, or the address of ZooKeeper.
+    quorum: String,
     zookeeper: Option<Process>,
     nodes: Vec<Node>,
     keep_logs: bool,
@@ -123,6 +125,7 @@ pub struct Cluster {
 struct Node {
     id: i32,
     port: u16,
+    controller_port: u16,
     process: Option<Process>,
 }
 
@@ -220,7 +223,7 @@ impl Cluster {
         self.running(id)?.signal("CONT")
     }
 
-    /// Starts a killed or stopped node on its old port and data, and waits until it is ready.
+    /// Starts a killed or stopped node on its port and data, and waits until it is ready.
     /// A node that runs is stopped first.
     ///
     /// # Errors
@@ -234,6 +237,18 @@ impl Cluster {
                 other => return other,
             }
         }
+    }
+
+    /// Stops a node, and gives it a port for its next start that it has not had before.
+    ///
+    /// # Errors
+    /// There is no such node, it cannot be stopped, or there is no free port.
+    pub fn change_port(&mut self, id: i32) -> Result<()> {
+        self.stop(id)?;
+        let index = self.index(id)?;
+        self.nodes[index].port = ReservedPort::reserve()?.port;
+        self.state.bootstrap_servers = addresses(&self.nodes);
+        self.write_config(id)
     }
 
     /// Like [`restart`](Self::restart), without waiting.
@@ -321,24 +336,26 @@ impl Cluster {
             .map(reserve)
             .collect::<Result<Vec<_>>>()?;
         let zookeeper_port = ReservedPort::reserve()?;
-        let ids = 1_i32..;
-        let nodes = ids.clone().zip(&ports);
-        let nodes: Vec<Node> = nodes
-            .map(|(id, (port, _))| Node {
+        let nodes: Vec<Node> = (1..)
+            .zip(&ports)
+            .map(|(id, (port, controller))| Node {
                 id,
                 port: port.port,
+                controller_port: controller.port,
                 process: None,
             })
             .collect();
-        let addresses: Vec<String> = nodes
-            .iter()
-            .map(|node| format!("127.0.0.1:{}", node.port))
-            .collect();
+        let quorum = if jars.version().needs_zookeeper() {
+            format!("127.0.0.1:{}", zookeeper_port.port)
+        } else {
+            let voter = |node: &Node| format!("{}@127.0.0.1:{}", node.id, node.controller_port);
+            nodes.iter().map(voter).collect::<Vec<_>>().join(",")
+        };
         let mut cluster = Self {
             state: RunState {
                 name,
                 version: jars.version().to_string(),
-                bootstrap_servers: addresses.join(","),
+                bootstrap_servers: addresses(&nodes),
                 detached: builder.detached,
                 owner: Identity::current()?,
                 processes: Vec::new(),
@@ -347,19 +364,15 @@ impl Cluster {
             dir,
             overrides: builder.overrides.clone(),
             java_options: builder.java_options.clone(),
+            quorum,
             zookeeper: None,
             nodes,
             keep_logs: false,
         };
-        let voters = ids
-            .zip(&ports)
-            .map(|(id, (_, controller))| format!("{id}@127.0.0.1:{}", controller.port));
-        let quorum = if cluster.version().needs_zookeeper() {
-            format!("127.0.0.1:{}", zookeeper_port.port)
-        } else {
-            voters.collect::<Vec<_>>().join(",")
-        };
-        cluster.write_config(&quorum, &ports)?;
+        for id in cluster.node_ids() {
+            fs::create_dir_all(cluster.data_path(id)?)?;
+            cluster.write_config(id)?;
+        }
         if cluster.version().needs_zookeeper() {
             cluster.spawn_zookeeper(zookeeper_port)?;
         } else {
@@ -385,28 +398,22 @@ impl Cluster {
         }
     }
 
-    fn write_config(&self, quorum: &str, ports: &[(ReservedPort, ReservedPort)]) -> Result<()> {
+    fn write_config(&self, id: i32) -> Result<()> {
         let cluster = ClusterConfig {
             version: self.version(),
             nodes: self.nodes.len(),
-            quorum,
+            quorum: &self.quorum,
             overrides: &self.overrides,
         };
-        for (node, (_, controller)) in self.nodes.iter().zip(ports) {
-            let data = self.data_path(node.id)?;
-            fs::create_dir_all(&data)?;
-            let node = NodeConfig {
-                id: node.id,
-                port: node.port,
-                controller_port: controller.port,
-                data: &data,
-            };
-            fs::write(
-                self.config_path(node.id),
-                config::server_properties(&cluster, &node),
-            )?;
-        }
-        Ok(())
+        let node = &self.nodes[self.index(id)?];
+        let node = NodeConfig {
+            id,
+            port: node.port,
+            controller_port: node.controller_port,
+            data: &self.data_path(id)?,
+        };
+        let properties = config::server_properties(&cluster, &node);
+        fs::write(self.config_path(id), properties).context("writing a node's properties")
     }
 
     fn spawn_zookeeper(&mut self, port: ReservedPort) -> Result<()> {
@@ -550,6 +557,12 @@ impl Drop for Cluster {
             );
         }
     }
+}
+
+/// `host:port` of each node, separated by commas.
+fn addresses(nodes: &[Node]) -> String {
+    let address = |node: &Node| format!("127.0.0.1:{}", node.port);
+    nodes.iter().map(address).collect::<Vec<_>>().join(",")
 }
 
 fn unique_name() -> String {
