@@ -3,6 +3,7 @@
 pub(crate) mod fake;
 pub(crate) mod raw;
 pub(crate) mod real;
+pub(crate) mod tap;
 
 use std::time::Duration;
 

@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use ottla::{Client, Delivery, NewTopic, Producer, Record};
-use tokio::task::spawn_blocking;
-use xtask::kafka::{Cluster, Version};
+use ottla::{Delivery, Producer, Record};
+use xtask::kafka::Cluster;
 
-use crate::support::{PATIENCE, eventually};
+use super::trio::{TOPIC, Trio};
+use crate::support::{PATIENCE, long_runs};
 
-const TOPIC: &str = "survivor";
 const PARTITIONS: i32 = 3;
 
 /// What is known of one record after its delivery.
@@ -24,61 +23,31 @@ enum Fate {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Kafka brokers: cargo xtask test"]
 async fn every_acknowledged_record_survives_its_leaders_death() {
-    let records: usize = if crate::support::long_runs() {
-        2_000_000
-    } else {
-        300_000
-    };
-    let version = std::env::var("OTTLA_TEST_KAFKA_VERSION")
-        .map_or(Version::DEFAULT, |version| version.parse().unwrap());
-    let mut kafka = spawn_blocking(move || {
-        Cluster::builder()
-            .version(version)
-            .nodes(3)
-            .set("min.insync.replicas", "2")
-            .start()
-    })
-    .await
-    .unwrap()
-    .unwrap();
-
-    let client = Client::builder()
-        .bootstrap_servers(kafka.bootstrap_servers())
-        .build()
-        .unwrap();
-    let admin = client.admin().with_timeout(PATIENCE);
-    let topic = NewTopic::new(TOPIC)
-        .partitions(PARTITIONS)
-        .replication_factor(3);
-    admin
-        .create_topic(topic.config("min.insync.replicas", "2"))
-        .await
-        .unwrap();
-    let producer = client.producer().build().unwrap();
+    let records: usize = if long_runs() { 2_000_000 } else { 300_000 };
+    let kafka = Trio::start(|builder| builder.set("min.insync.replicas", "2")).await;
+    kafka
+        .create_topic(&[&[1, 2, 3], &[2, 3, 1], &[3, 1, 2]], &[])
+        .await;
+    let producer = kafka.client().producer().build().unwrap();
 
     let mut fates = Vec::with_capacity(records);
     let mut open = VecDeque::new();
     let third = records / 3;
     produce(&producer, 0..third, &mut open, &mut fates).await;
 
-    let victim = leader_of_partition_0(&client).await;
-    kafka = spawn_blocking(move || {
-        kafka.kill(victim).unwrap();
-        kafka
-    })
-    .await
-    .unwrap();
+    // It leads partition 0.
+    let victim = 1;
+    kafka
+        .control(move |kafka| kafka.kill(victim).unwrap())
+        .await;
     produce(&producer, third..2 * third, &mut open, &mut fates).await;
-    let restart = spawn_blocking(move || {
-        kafka.restart(victim).unwrap();
-        kafka
-    });
-    produce(&producer, 2 * third..records, &mut open, &mut fates).await;
+    let restart = kafka.control(move |kafka| kafka.restart(victim).unwrap());
+    let rest = produce(&producer, 2 * third..records, &mut open, &mut fates);
+    tokio::join!(restart, rest);
     for delivery in open.drain(..) {
         fates.push(fate(delivery).await);
     }
     producer.close(PATIENCE).await.unwrap();
-    let kafka = restart.await.unwrap();
 
     let acknowledged = fates
         .iter()
@@ -88,17 +57,12 @@ async fn every_acknowledged_record_survives_its_leaders_death() {
         acknowledged > records / 2,
         "only {acknowledged} of {records} were acknowledged"
     );
-    for partition in 0..PARTITIONS {
-        eventually("the partition has a leader again", async || {
-            let described = admin.describe_topics([TOPIC]).await.unwrap();
-            described[TOPIC]
-                .as_ref()
-                .unwrap()
-                .partitions
-                .iter()
-                .all(|p| p.leader.is_some())
+    kafka
+        .eventually("the partitions have leaders again", |partitions| {
+            partitions.iter().all(|p| p.leader.is_some())
         })
         .await;
+    for partition in 0..PARTITIONS {
         let in_log = read_with_java(&kafka, partition).await;
         check(partition, &in_log, &fates);
     }
@@ -137,33 +101,27 @@ async fn fate(delivery: Delivery) -> Fate {
     }
 }
 
-async fn leader_of_partition_0(client: &Client) -> i32 {
-    let described = client.admin().describe_topics([TOPIC]).await.unwrap();
-    described[TOPIC].as_ref().unwrap().partitions[0]
-        .leader
-        .unwrap()
-}
-
 /// All values of a partition, in order, as Java's console consumer prints them.
-async fn read_with_java(kafka: &Cluster, partition: i32) -> Vec<usize> {
-    let mut command = kafka.java_class(
-        kafka.version().console_consumer(),
-        [
-            "--bootstrap-server",
-            &kafka.bootstrap_servers(),
-            "--topic",
-            TOPIC,
-            "--partition",
-            &partition.to_string(),
-            "--offset",
-            "earliest",
-            // It ends when nothing has come for this long: the end of the log.
-            "--timeout-ms",
-            "5000",
-        ],
-    );
-    spawn_blocking(move || {
-        let mut java = command
+async fn read_with_java(kafka: &Trio, partition: i32) -> Vec<usize> {
+    let brokers = kafka.bootstrap_servers();
+    let read = move |kafka: &mut Cluster| {
+        let mut java = kafka
+            .java_class(
+                kafka.version().console_consumer(),
+                [
+                    "--bootstrap-server",
+                    &brokers,
+                    "--topic",
+                    TOPIC,
+                    "--partition",
+                    &partition.to_string(),
+                    "--offset",
+                    "earliest",
+                    // It ends when nothing has come for this long: the end of the log.
+                    "--timeout-ms",
+                    "5000",
+                ],
+            )
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -174,9 +132,8 @@ async fn read_with_java(kafka: &Cluster, partition: i32) -> Vec<usize> {
             .collect();
         java.wait().unwrap();
         numbers
-    })
-    .await
-    .unwrap()
+    };
+    kafka.control(read).await
 }
 
 fn check(partition: i32, in_log: &[usize], fates: &[Fate]) {

@@ -1,3 +1,9 @@
 //! Tests that start real clusters of their own, one at a time.
 
+mod follower;
 mod leader_kill;
+mod load;
+mod moves;
+mod restarts;
+mod trio;
+mod truncation;
