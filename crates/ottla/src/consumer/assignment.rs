@@ -601,10 +601,11 @@ impl Assignment {
         self.positions.questions(now)
     }
 
-    /// When something is due that nothing else announces: a retry, or an error to be raised again.
-    pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
-        let retry = self.positions.next_retry(now);
-        let raise = self.positions.next_raise().filter(|&at| at > now);
+    /// The first time after `since` when something is due that nothing else announces: a retry, or an
+    /// error to be raised again.
+    pub(crate) fn next_due(&self, since: Instant) -> Option<Instant> {
+        let retry = self.positions.next_retry(since);
+        let raise = self.positions.next_raise(since);
         [retry, raise].into_iter().flatten().min()
     }
 

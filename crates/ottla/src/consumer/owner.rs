@@ -45,6 +45,8 @@ pub(crate) struct Owner {
     seen: Option<(u64, Arc<View>)>,
     /// Partitions that brokers do not know, and when the caller is told.
     unknown: BTreeMap<TopicPartition, Instant>,
+    /// What fell due up to this moment has been announced.
+    looked_at: Instant,
 }
 
 impl Owner {
@@ -58,6 +60,7 @@ impl Owner {
             interests: BTreeMap::new(),
             seen: None,
             unknown: BTreeMap::new(),
+            looked_at: Instant::now(),
             shared,
         }
     }
@@ -120,7 +123,10 @@ impl Owner {
             }
         }
         self.ask(questions);
-        let due = self.shared.with(|assignment| assignment.next_due(now));
+        // Not only what lies ahead: this task may get to look after the time has come, and those who
+        // looked before it wait for a word.
+        let since = std::mem::replace(&mut self.looked_at, now);
+        let due = self.shared.with(|assignment| assignment.next_due(since));
         due.into_iter().chain(self.unknown.values().copied()).min()
     }
 
@@ -388,3 +394,6 @@ fn answer<T: Copy>(found: &Found<T>, name: &TopicPartition) -> Result<T, ErrorCo
         .copied()
         .unwrap_or(Err(ErrorCode::UnknownServerError))
 }
+
+#[cfg(test)]
+mod tests;

@@ -436,10 +436,10 @@ impl Positions {
         questions
     }
 
-    /// When the next partition's pause after a failure ends.
-    pub(crate) fn next_retry(&self, now: Instant) -> Option<Instant> {
+    /// When the first pause after a failure ends that ends after `since`.
+    pub(crate) fn next_retry(&self, since: Instant) -> Option<Instant> {
         let retries = self.partitions.values().filter_map(|p| p.retry_at);
-        retries.filter(|&at| at > now).min()
+        retries.filter(|&at| at > since).min()
     }
 
     /// Takes an error that is due. One that stops a partition is due once everything before it was
@@ -461,13 +461,13 @@ impl Positions {
         None
     }
 
-    /// When an error that was raised is due again.
-    pub(crate) fn next_raise(&self) -> Option<Instant> {
+    /// When the first error that was raised is due again after `since`.
+    pub(crate) fn next_raise(&self, since: Instant) -> Option<Instant> {
         let failures = self.partitions.values().filter_map(|p| match &p.phase {
             Phase::Failed(failure) => failure.raise_at,
             _ => None,
         });
-        failures.min()
+        failures.filter(|&at| at > since).min()
     }
 
     /// Whether any partition has an error for the caller.
