@@ -272,23 +272,53 @@ impl RecordBatch {
         decompressor: &mut Decompressor,
         limit: usize,
     ) -> Result<DecodedBatch, BatchError> {
-        let base_offset = self.header.base_offset;
         let records = match self.compression()? {
             Compression::None => self.body(),
-            // The cleaner leaves an emptied batch without a body, whatever its codec.
-            _ if self.header.records_count == 0 && self.bytes.len() == BATCH_HEADER_LEN => {
-                Bytes::new()
-            }
             compression => {
-                let body = self.bytes.get(BATCH_HEADER_LEN..).unwrap_or_default();
-                let plain = decompressor.decompress(compression, body, limit);
+                let plain = match self.compressed() {
+                    Some(body) => decompressor.decompress(compression, body, limit),
+                    None => Ok(Vec::new()),
+                };
+                let base_offset = self.header.base_offset;
                 Bytes::from(plain.context(DecompressSnafu { base_offset })?)
             }
         };
-        Ok(DecodedBatch {
-            header: self.header,
-            records,
-        })
+        Ok(self.with_records(records))
+    }
+
+    /// Appends the records in plain form, at most `limit` bytes of them, to `output`, so that batches
+    /// can share memory; [`with_records`](Self::with_records) takes them from there. An uncompressed
+    /// batch is copied.
+    ///
+    /// # Errors
+    /// As [`decompress`](Self::decompress); `output` is as before then.
+    pub fn decompress_into(
+        &self,
+        output: &mut Vec<u8>,
+        decompressor: &mut Decompressor,
+        limit: usize,
+    ) -> Result<(), BatchError> {
+        let compression = self.compression()?;
+        let Some(body) = self.compressed() else {
+            return Ok(());
+        };
+        let base_offset = self.header.base_offset;
+        decompressor
+            .append(compression, body, limit, output)
+            .context(DecompressSnafu { base_offset })
+    }
+
+    /// The batch with these bytes as its records in plain form.
+    #[must_use]
+    pub fn with_records(&self, records: Bytes) -> DecodedBatch {
+        DecodedBatch::new(self.header, records)
+    }
+
+    /// What is behind the header, unless the cleaner has left nothing there, whatever the codec.
+    fn compressed(&self) -> Option<&[u8]> {
+        let is_emptied = self.header.records_count == 0 && self.bytes.len() == BATCH_HEADER_LEN;
+        let body = self.bytes.get(BATCH_HEADER_LEN..).unwrap_or_default();
+        (!is_emptied).then_some(body)
     }
 }
 

@@ -72,14 +72,19 @@ impl fmt::Debug for Encoder {
     }
 }
 
-/// Appends the plain bytes of one frame; stateless, as the output itself is the window.
+/// Appends the plain bytes of one frame, until `output` has `limit` bytes; stateless, as the output
+/// itself is the window.
+// Inlined into its one caller it becomes too large for its inner loop's copies to be inlined.
+#[inline(never)]
 pub(super) fn decompress(
     input: &[u8],
     limit: usize,
     output: &mut Vec<u8>,
 ) -> Result<(), CompressionError> {
     let (frame, mut rest) = Frame::parse(input).map_err(malformed)?;
-    output.reserve(input.len().saturating_mul(3).min(limit));
+    let begin = output.len();
+    let guess = input.len().saturating_mul(3);
+    output.reserve(guess.min(limit.saturating_sub(begin)));
     loop {
         let length = u32::from_le_bytes(*take(&mut rest).map_err(malformed)?);
         if length == 0 {
@@ -101,8 +106,8 @@ pub(super) fn decompress(
             }
         }
         if !stored {
-            frame.decompress_block(block, limit, output)?;
-        } else if block.len() > limit - output.len() {
+            frame.decompress_block(block, begin, limit, output)?;
+        } else if block.len() > limit.saturating_sub(output.len()) {
             return LimitExceededSnafu {
                 compression: Compression::Lz4,
                 limit,
@@ -112,15 +117,16 @@ pub(super) fn decompress(
             output.extend_from_slice(block);
         }
     }
+    let plain = output.get(begin..).unwrap_or_default();
     if frame
         .content_size
-        .is_some_and(|size| size != output.len() as u64)
+        .is_some_and(|size| size != plain.len() as u64)
     {
         return Err(malformed(Malformed::ContentSize));
     }
     if frame.content_checksum {
         let checksum = u32::from_le_bytes(*take(&mut rest).map_err(malformed)?);
-        if checksum != XxHash32::oneshot(0, output) {
+        if checksum != XxHash32::oneshot(0, plain) {
             return Err(malformed(Malformed::ContentChecksum));
         }
     }
@@ -190,17 +196,18 @@ impl Frame {
     fn decompress_block(
         &self,
         block: &[u8],
+        begin: usize,
         limit: usize,
         output: &mut Vec<u8>,
     ) -> Result<(), CompressionError> {
         let start = output.len();
         let most = self.block_size.min(block.len().saturating_mul(MAX_RATIO));
-        let room = most.min(limit - start);
+        let room = most.min(limit.saturating_sub(start));
         output.resize(start + room, 0);
         let (before, target) = output.split_at_mut(start);
         let result = if self.linked {
             let window = before
-                .get(start.saturating_sub(WINDOW)..)
+                .get(start.saturating_sub(WINDOW).max(begin)..)
                 .unwrap_or_default();
             decompress_into_with_dict(block, target, window)
         } else {

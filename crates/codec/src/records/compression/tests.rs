@@ -82,6 +82,39 @@ fn limits_are_exact(
     assert_eq!((compression, limit), (codec, len - 1));
 }
 
+/// With a limit that fits and one that does not, behind other bytes, in memory that does not move.
+#[rstest]
+fn plain_bytes_are_appended_where_there_is_room(
+    #[values(
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd
+    )]
+    codec: Compression,
+    #[values(1, 1000, 70_000, 200_000)] len: usize,
+) {
+    let plain = sample(len);
+    let packed = compressed(codec, &plain);
+    let mut decompressor = Decompressor::new();
+    let mut output = Vec::with_capacity(2 * len + 1);
+    let memory = (output.as_ptr(), output.capacity());
+    decompressor
+        .append(codec, &packed, len, &mut output)
+        .unwrap();
+    assert!(matches!(
+        decompressor.append(codec, &packed, len - 1, &mut output),
+        Err(CompressionError::LimitExceeded { limit, .. }) if limit == len - 1
+    ));
+    assert!(output == plain);
+    decompressor
+        .append(codec, &packed, len, &mut output)
+        .unwrap();
+    assert!(output == [&plain[..], &plain].concat());
+    assert_eq!((output.as_ptr(), output.capacity()), memory);
+}
+
 #[rstest]
 fn bombs_are_refused_without_inflating_them(
     #[values(

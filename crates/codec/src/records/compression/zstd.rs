@@ -7,6 +7,7 @@
 //! Reference: RFC 8878.
 
 use std::fmt;
+use std::io::Cursor;
 
 use zstd::bulk;
 
@@ -79,32 +80,28 @@ impl Decoder {
             }
             .build()
         })?;
-        if bound.least > limit as u64 {
-            return LimitExceededSnafu {
-                compression: Compression::Zstd,
-                limit,
-            }
-            .fail();
+        let begin = output.len();
+        let most = limit.saturating_sub(begin);
+        let exceeded = LimitExceededSnafu {
+            compression: Compression::Zstd,
+            limit,
+        };
+        if bound.least > most as u64 {
+            return exceeded.fail();
         }
         let context = match &mut self.context {
             Some(context) => context,
             none => none.insert(bulk::Decompressor::new().map_err(library)?),
         };
-        let room = usize::try_from(bound.most).unwrap_or(usize::MAX).min(limit);
+        let room = usize::try_from(bound.most).unwrap_or(usize::MAX).min(most);
         output.reserve_exact(room);
-        match context.decompress_to_buffer(input, output) {
+        let mut behind = Cursor::new(&mut *output);
+        behind.set_position(begin as u64);
+        match context.decompress_to_buffer(input, &mut behind) {
             Ok(_) if output.len() <= limit => Ok(()),
+            Ok(_) => exceeded.fail(),
             // All that the blocks can hold has room, unless the limit took it away.
-            Err(_) if bound.most > limit as u64 => LimitExceededSnafu {
-                compression: Compression::Zstd,
-                limit,
-            }
-            .fail(),
-            Ok(_) => LimitExceededSnafu {
-                compression: Compression::Zstd,
-                limit,
-            }
-            .fail(),
+            Err(_) if bound.most > most as u64 => exceeded.fail(),
             Err(error) => Err(library(error)),
         }
     }
