@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::buffer::{Buffer, Entry};
 use super::buffered::Fetched;
+use super::decoder::Step;
 use super::metrics::Counters;
 use super::positions::{
     FetchTarget, Followed, Generation, Leader, LogEnds, Partition, Position, Positions, Question,
@@ -465,13 +466,28 @@ impl Assignment {
         self.wakes.work |= changed && waiting;
     }
 
-    /// Puts a batch before the caller.
-    pub(crate) fn push(
+    /// Puts a run before the caller; whether there is anything to be had behind it.
+    pub(crate) fn push_all(
         &mut self,
         partition: &TopicPartition,
         generation: Generation,
-        fetched: Fetched,
-    ) {
+        run: Vec<Step>,
+    ) -> bool {
+        for step in run {
+            match step {
+                Step::Push(fetched) => self.push(partition, generation, fetched),
+                Step::Pass(end) => self.pass(partition, generation, end),
+                Step::Corrupt(error) => {
+                    self.corrupt(partition, generation, error);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Puts a batch before the caller.
+    fn push(&mut self, partition: &TopicPartition, generation: Generation, fetched: Fetched) {
         let Some(found) = self.positions.current(partition, generation) else {
             return;
         };
@@ -486,12 +502,7 @@ impl Assignment {
 
     /// Moves the position over offsets that hold nothing for the caller, once what comes before them has
     /// been handed out.
-    pub(crate) fn pass(
-        &mut self,
-        partition: &TopicPartition,
-        generation: Generation,
-        end: Position,
-    ) {
+    fn pass(&mut self, partition: &TopicPartition, generation: Generation, end: Position) {
         let is_empty = self.buffer.is_empty(partition);
         if let Some(found) = self.positions.current(partition, generation) {
             // A batch that is being handed out is no longer in the buffer, but is not behind us either.
@@ -501,12 +512,7 @@ impl Assignment {
     }
 
     /// The batch that comes next cannot be read.
-    pub(crate) fn corrupt(
-        &mut self,
-        partition: &TopicPartition,
-        generation: Generation,
-        source: BatchError,
-    ) {
+    fn corrupt(&mut self, partition: &TopicPartition, generation: Generation, source: BatchError) {
         let Some(found) = self.positions.current(partition, generation) else {
             return;
         };

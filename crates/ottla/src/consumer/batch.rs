@@ -96,8 +96,8 @@ impl RecordBatch {
         }
     }
 
-    /// The batch in memory of its own, which no longer counts against the consumer's memory limit. An
-    /// uncompressed batch is copied, because it is part of a larger response.
+    /// The batch in memory of its own, which no longer counts against the consumer's memory limit. It is
+    /// copied, where it shares memory with other batches.
     #[must_use]
     pub fn detach(self) -> Self {
         let Self {
@@ -108,7 +108,7 @@ impl RecordBatch {
         } = self;
         let Plain { batch, memory } = plain;
         let batch = match memory {
-            Memory::Response(_) => batch.copied(),
+            Memory::Shared(_) => batch.copied(),
             Memory::Own(_) | Memory::Detached => batch,
         };
         Self {

@@ -1,19 +1,19 @@
 //! One batch on its way from the wire to the caller.
 //!
-//! Owns a fetched batch with the share of the byte budget it holds: first as it came, then checked and
-//! decompressed, ahead of the caller where the budget has room, at the latest when it is handed out.
+//! Owns a fetched batch with its share of the byte budget: first as it came, then in plain form. What
+//! brings it there is the decoder's.
 
 use std::sync::Arc;
 
-use ottla_codec::records::{BatchError, Compression, DecodedBatch, Decompressor, RecordBatch};
+use ottla_codec::records::{DecodedBatch, RecordBatch};
 
-use super::budget::{Budget, Lease};
+use super::budget::Lease;
 use super::buffer::Entry;
-use super::config::ConsumerConfig;
 use super::positions::Position;
 
-/// The largest batch, decompressed, that a budget smaller than this lets pass.
-const DECOMPRESSED_LIMIT: usize = 256 * 1024 * 1024;
+/// What a batch takes beside its bytes: queues grow by doubling. It counts, for there are logs with a
+/// record a batch, where it is more than the bytes are.
+pub(crate) const ENTRY: usize = 2 * size_of::<Fetched>();
 
 /// A batch that was fetched.
 #[derive(Debug)]
@@ -60,103 +60,13 @@ pub(crate) struct Plain {
 #[derive(Debug)]
 #[expect(dead_code, reason = "leases are held to be dropped")]
 pub(crate) enum Memory {
-    /// In the response, together with other batches.
-    Response(Arc<Lease>),
+    /// In a buffer together with other batches, in the response or where a run of them was decompressed:
+    /// all of it counts until the last of them is done with.
+    Shared(Arc<Lease>),
     /// In memory of its own, where it was decompressed.
     Own(Lease),
     /// In memory of its own that the consumer no longer answers for.
     Detached,
-}
-
-/// Checks and decompresses, with contexts that are made once.
-#[derive(Debug)]
-pub(crate) struct Decoder {
-    decompressor: Decompressor,
-    budget: Budget,
-    check_crcs: bool,
-    /// No batch may decompress to more.
-    limit: usize,
-    /// Plain bytes for each 256 compressed ones, as the latest batches had it.
-    ratio_256: usize,
-}
-
-impl Decoder {
-    pub(crate) fn new(budget: Budget, check_crcs: bool, limit: usize) -> Self {
-        Self {
-            decompressor: Decompressor::new(),
-            budget,
-            check_crcs,
-            limit,
-            ratio_256: 4 * 256,
-        }
-    }
-
-    /// One for a consumer's settings.
-    pub(crate) fn for_consumer(budget: &Budget, config: &ConsumerConfig) -> Self {
-        // A batch above the budget passes alone, but not one without any bound.
-        let limit = config.memory_limit.max(DECOMPRESSED_LIMIT);
-        Self::new(budget.clone(), config.check_crcs, limit)
-    }
-
-    /// Checks and decompresses a batch if the budget has room for what comes out of it, judged by the
-    /// batches before it; leaves it as it is if there is none. The plain bytes are counted once known.
-    pub(crate) fn decode_ahead(&mut self, fetched: Fetched) -> Result<Fetched, BatchError> {
-        let Body::Wire { batch, .. } = &fetched.body else {
-            return Ok(fetched);
-        };
-        let expected = match batch.compression()? {
-            Compression::None => 0,
-            _ => batch.bytes().len().saturating_mul(self.ratio_256) / 256,
-        };
-        match self.budget.try_take(expected) {
-            Some(lease) => self.decode(fetched, lease),
-            // Nothing to take, or nothing to spare: the difference is whether bytes are needed.
-            None if expected == 0 => self.decode(fetched, self.budget.take(0)),
-            None => Ok(fetched),
-        }
-    }
-
-    /// Checks and decompresses a batch, room or not: it is the one the caller waits for.
-    pub(crate) fn decode_now(&mut self, fetched: Fetched) -> Result<Fetched, BatchError> {
-        let lease = self.budget.take(0);
-        self.decode(fetched, lease)
-    }
-
-    fn decode(&mut self, fetched: Fetched, mut lease: Lease) -> Result<Fetched, BatchError> {
-        let Fetched { start, end, body } = fetched;
-        let (batch, response) = match body {
-            Body::Wire { batch, response } => (batch, response),
-            plain @ Body::Plain(_) => {
-                return Ok(Fetched {
-                    start,
-                    end,
-                    body: plain,
-                });
-            }
-        };
-        if self.check_crcs {
-            batch.verify_crc()?;
-        }
-        let wire_bytes = batch.bytes().len();
-        let plain = batch.decompress(&mut self.decompressor, self.limit)?;
-        let memory = match batch.compression()? {
-            Compression::None => Memory::Response(response),
-            _ => {
-                let ratio = plain.size_bytes().saturating_mul(256) / wire_bytes.max(1);
-                self.ratio_256 = (self.ratio_256 * 3 + ratio) / 4;
-                lease.resize(plain.size_bytes());
-                Memory::Own(lease)
-            }
-        };
-        Ok(Fetched {
-            start,
-            end,
-            body: Body::Plain(Plain {
-                batch: plain,
-                memory,
-            }),
-        })
-    }
 }
 
 impl Entry for Fetched {

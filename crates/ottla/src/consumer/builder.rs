@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::Duration;
 
-use super::buffered::Decoder;
 use super::config::{ConsumerConfig, IsolationLevel};
+use super::decoder::Decoder;
 use super::group_offsets::GroupOffsets;
 use super::handle::ConsumerHandle;
 use super::owner::Owner;

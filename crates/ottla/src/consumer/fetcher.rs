@@ -13,14 +13,13 @@
 //! - KIP-227: fetch sessions
 //! - KIP-516: topic ids
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use ottla_cluster::{Broker, LeaderHint, NodeId, TopicPartition};
 use ottla_codec::messages::fetch::{
     self, FetchRequest, FetchResponse, FetchTopic, FetchableTopicResponse, ForgottenTopic,
 };
-use ottla_codec::records::Compression;
 use ottla_codec::{ErrorCode, Message, Uuid, VersionRange};
 use ottla_connection::{Connection, ConnectionGroup, Pending, Purpose};
 use tokio::time::{Duration, Instant};
@@ -28,8 +27,9 @@ use tokio::time::{Duration, Instant};
 use super::answers::Absorbed;
 use super::assignment::Lane;
 use super::budget::Lease;
-use super::buffered::{Body, Decoder, Fetched};
+use super::buffered::ENTRY;
 use super::config::IsolationLevel;
+use super::decoder::{Decoder, Run, Step};
 use super::fetch_session::{FetchPartition, FetchSession, SessionRefusal, SessionRequest};
 use super::positions::{FetchTarget, Generation};
 use super::scan::Piece;
@@ -45,10 +45,8 @@ const SESSIONS: i16 = 7;
 const LAST_FETCHED_EPOCH: i16 = 12;
 /// So many answers in a row with nothing in them, each long before its time, are one too many.
 const HASTY_ANSWERS: u32 = 3;
-/// Batches are decoded in runs of about so many bytes: the first reaches the caller soon.
-const DECODE_RUN: usize = 256 * 1024;
-/// What an answer's framing is taken to hold beside the records.
-const FRAMING: usize = 1024;
+/// What an answer is taken to hold for each partition beside the records.
+const FRAMING: usize = 128;
 
 /// The task's state.
 #[derive(Debug)]
@@ -63,6 +61,9 @@ pub(crate) struct Fetcher {
     /// Where full requests begin: another partition each time.
     rotation: usize,
     decoder: Option<Decoder>,
+    /// What 256 bytes of records in an answer take in memory, their batches' entries included, as the
+    /// latest answers had it.
+    held_256: usize,
     /// What the newest answer brought, not decoded yet.
     backlog: Vec<Backlog>,
     hasty: u32,
@@ -99,6 +100,8 @@ impl Fetcher {
             },
             rotation: 0,
             decoder: Some(decoder),
+            // Until it is known: it is much where each record is a batch.
+            held_256: 4 * 256,
             backlog: Vec::new(),
             hasty: 0,
             shared,
@@ -264,7 +267,8 @@ impl Fetcher {
             .map(|target| (target.partition.clone(), wanted(target, limit, version)))
             .collect();
         let session = self.session.request(wanted, version >= BY_ID);
-        let request = self.request(session, version, &lease);
+        let most = lease.bytes().saturating_mul(256) / self.held_256;
+        let request = self.request(session, version, most.max(1));
         let now = Instant::now();
         let config = &self.shared.config;
         let deadline = now + config.request_timeout + config.fetch_max_wait;
@@ -281,7 +285,7 @@ impl Fetcher {
         })
     }
 
-    fn request(&self, session: SessionRequest, version: i16, lease: &Lease) -> FetchRequest {
+    fn request(&self, session: SessionRequest, version: i16, most: usize) -> FetchRequest {
         let config = &self.shared.config;
         let millis = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
         let bytes = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
@@ -291,7 +295,7 @@ impl Fetcher {
                 Lane::Side => 0,
             },
             min_bytes: bytes(config.fetch_min_bytes),
-            max_bytes: bytes(lease.bytes()),
+            max_bytes: bytes(most),
             isolation_level: match config.isolation_level {
                 IsolationLevel::ReadUncommitted => 0,
                 IsolationLevel::ReadCommitted => 1,
@@ -434,12 +438,11 @@ impl Fetcher {
             .iter()
             .filter_map(|(_, _, data)| data.records.as_ref().map(|records| records.len()))
             .sum();
-        lease.resize(if bytes == 0 { 0 } else { bytes + FRAMING });
-        let response_lease = Arc::new(lease);
+        let framing = answers.len() * FRAMING;
 
         let mut refresh = false;
         let mut found = false;
-        let backlog = &mut self.backlog;
+        let mut scanned = Vec::new();
         self.shared
             .with_around(&mut self.rng, |assignment, around| {
                 for (target, limit, data) in answers {
@@ -452,12 +455,7 @@ impl Fetcher {
                     refresh |= stale;
                     found |= stale || !pieces.is_empty();
                     if !pieces.is_empty() {
-                        backlog.push(Backlog {
-                            partition: target.partition,
-                            generation: target.generation,
-                            pieces,
-                            response: response_lease.clone(),
-                        });
+                        scanned.push((target, pieces));
                     }
                 }
                 for (target, _) in targets.into_values() {
@@ -467,6 +465,24 @@ impl Fetcher {
                 // This lane looks for itself what comes next; the others have to be told.
                 assignment.wake_other_lanes(self.node, self.lane, &asked, around.now);
             });
+        let pieces: usize = scanned.iter().map(|(_, pieces)| pieces.len()).sum();
+        let held = match bytes {
+            0 => 0,
+            _ => bytes + framing + pieces * ENTRY,
+        };
+        lease.resize(held);
+        if let Some(ratio_256) = held.saturating_mul(256).checked_div(bytes) {
+            // Up at once, and slowly down again.
+            self.held_256 = ratio_256.max((self.held_256 * 3 + ratio_256) / 4);
+        }
+        let response_lease = Arc::new(lease);
+        let backlog = scanned.into_iter().map(|(target, pieces)| Backlog {
+            partition: target.partition,
+            generation: target.generation,
+            pieces,
+            response: response_lease.clone(),
+        });
+        self.backlog.extend(backlog);
         let endpoints = response.node_endpoints.iter().filter_map(endpoint);
         if !hints.is_empty() {
             self.shared.core.apply_hints(hints, endpoints);
@@ -490,101 +506,43 @@ impl Fetcher {
             response,
         } in std::mem::take(&mut self.backlog)
         {
-            let mut pieces = pieces.into_iter().peekable();
-            while pieces.peek().is_some() {
-                let mut run = Vec::new();
-                let mut bytes = 0;
-                while bytes < DECODE_RUN
-                    && let Some(piece) = pieces.next()
-                {
-                    if let Piece::Batch { batch, .. } = &piece {
-                        bytes += batch.bytes().len();
-                    }
-                    run.push(piece);
+            let mut pieces = VecDeque::from(pieces);
+            while !pieces.is_empty() {
+                let Some(decoder) = &self.decoder else {
+                    return;
+                };
+                let run = decoder.next_run(&mut pieces);
+                let (steps, rest) = self.decode(run, &response).await;
+                for piece in rest.into_iter().rev() {
+                    pieces.push_front(piece);
                 }
-                if !self
-                    .deliver_run(&partition, generation, run, &response)
-                    .await
-                {
+                let go_on = self
+                    .shared
+                    .with(|assignment| assignment.push_all(&partition, generation, steps));
+                if !go_on {
                     break;
                 }
             }
         }
     }
 
-    /// Delivers one run of pieces; whether to go on behind it.
-    async fn deliver_run(
-        &mut self,
-        partition: &TopicPartition,
-        generation: Generation,
-        run: Vec<Piece>,
-        response: &Arc<Lease>,
-    ) -> bool {
-        let decoder = self.decoder.take();
-        let Some(mut decoder) = decoder else {
-            return false;
+    async fn decode(&mut self, run: Run, response: &Arc<Lease>) -> (Vec<Step>, Vec<Piece>) {
+        let Some(mut decoder) = self.decoder.take() else {
+            return Default::default();
         };
-        let compressed = run.iter().any(is_compressed);
         let response = response.clone();
+        let is_laborious = run.is_laborious();
         let work = move || {
-            let steps: Vec<_> = run
-                .into_iter()
-                .map(|piece| decode(&mut decoder, piece, &response))
-                .collect();
-            (decoder, steps)
+            let decoded = decoder.decode_ahead(run, &response);
+            (decoder, decoded)
         };
-        // A checksum takes less time than another thread takes to begin with it.
-        let (decoder, steps) = match compressed {
+        let (decoder, decoded) = match is_laborious {
             true => self.shared.core.env.run_cpu(work).await,
             false => work(),
         };
         self.decoder = Some(decoder);
-        self.shared.with(|assignment| {
-            for step in steps {
-                match step {
-                    Step::Push(fetched) => assignment.push(partition, generation, fetched),
-                    Step::Pass(end) => assignment.pass(partition, generation, end),
-                    Step::Corrupt(error) => {
-                        assignment.corrupt(partition, generation, error);
-                        return false;
-                    }
-                }
-            }
-            true
-        })
+        decoded
     }
-}
-
-enum Step {
-    Push(Fetched),
-    Pass(super::positions::Position),
-    Corrupt(ottla_codec::records::BatchError),
-}
-
-fn decode(decoder: &mut Decoder, piece: Piece, response: &Arc<Lease>) -> Step {
-    match piece {
-        Piece::Batch { batch, start, end } => {
-            let fetched = Fetched {
-                start,
-                end,
-                body: Body::Wire {
-                    batch,
-                    response: response.clone(),
-                },
-            };
-            match decoder.decode_ahead(fetched) {
-                Ok(fetched) => Step::Push(fetched),
-                Err(error) => Step::Corrupt(error),
-            }
-        }
-        Piece::Pass { end } => Step::Pass(end),
-        Piece::Corrupt(error) => Step::Corrupt(error),
-    }
-}
-
-fn is_compressed(piece: &Piece) -> bool {
-    matches!(piece, Piece::Batch { batch, .. }
-        if !matches!(batch.compression(), Ok(Compression::None)))
 }
 
 fn wanted(target: &FetchTarget, limit: i32, version: i16) -> FetchPartition {

@@ -2,12 +2,12 @@
 //!
 //! A [`Consumer`] reads what is assigned to it. Behind it, an owner task (`owner`) runs two fetchers for
 //! each broker (`fetcher`); they share one `assignment` with the reader, under one short lock. What can be
-//! decided without I/O is in files of its own: `positions`, `buffer`, `fetch_session`, `scan`, `answers`,
-//! `reset`, `aborted`, `budget`.
+//! decided without I/O is in files of its own: `positions`, `buffer`, `fetch_session`, `scan`, `decoder`,
+//! `answers`, `reset`, `aborted`, `budget`.
 //!
 //! ```text
 //! fetcher: assignment.fetch_from -> request -> answer -> scan (headers) -> assignment.absorb
-//!          -> next request -> decode ahead -> assignment.push
+//!          -> next request -> decoder (ahead of the caller) -> assignment.push_all
 //! reader:  assignment.hand_out -> decode if need be -> assignment.accept -> RecordBatch
 //! owner:   assignment.follow (metadata), assignment.questions -> ListOffsets, OffsetForLeaderEpoch,
 //!          OffsetFetch -> assignment.answer_*
@@ -22,6 +22,7 @@ mod buffer;
 mod buffered;
 mod builder;
 mod config;
+mod decoder;
 mod fetch_session;
 mod fetcher;
 mod group_offsets;

@@ -10,7 +10,8 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 use super::assignment::HandOut;
 use super::batch::{RecordBatch, next_from};
-use super::buffered::{Body, Decoder, Fetched, Plain};
+use super::buffered::{Body, Fetched, Plain};
+use super::decoder::Decoder;
 use super::handle::ConsumerHandle;
 use super::positions::{Generation, Position};
 use super::shared::Shared;

@@ -16,6 +16,21 @@ pub(super) fn compressed(base: i64, count: i64, compression: Compression) -> Rec
     build(base, count, compression, |_| {})
 }
 
+/// A compressed batch of `count` records from `base` on, each with this many bytes as its value.
+pub(super) fn sized(base: i64, count: i64, size: usize, compression: Compression) -> RecordBatch {
+    let mut builder = BatchBuilder::new(1024);
+    let value = vec![b'x'; size];
+    for offset in base..base + count {
+        builder.try_append(offset, None, Some(&value), []).unwrap();
+    }
+    let fields = BatchFields {
+        base_offset: base,
+        partition_leader_epoch: 0,
+        ..BatchFields::default()
+    };
+    seal(&mut builder, &fields, compression)
+}
+
 /// A batch of a transaction.
 pub(super) fn transactional(base: i64, count: i64, producer_id: i64) -> RecordBatch {
     build(base, count, Compression::None, |fields| {

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ottla_codec::Uuid;
@@ -7,7 +8,7 @@ use ottla_codec::records::RecordBatch;
 use super::*;
 use crate::consumer::assignment::{HandOut, Lane, Limits};
 use crate::consumer::budget::Budget;
-use crate::consumer::buffered::{Body, Decoder, Fetched};
+use crate::consumer::decoder::Decoder;
 use crate::consumer::positions::{Ask, Leader, Start};
 use crate::consumer::reset::AutoOffsetReset;
 use crate::consumer::testing::{batch, bytes, damaged};
@@ -81,22 +82,13 @@ impl World {
     /// Decodes what an answer brought and puts it into the buffer.
     fn deliver(&mut self, target: &FetchTarget, pieces: Vec<Piece>) {
         let response = Arc::new(self.budget.take(100));
-        for piece in pieces {
-            match piece {
-                Piece::Pass { end } => self.assignment.pass(&tp(), target.generation, end),
-                Piece::Corrupt(error) => {
-                    self.assignment.corrupt(&tp(), target.generation, error);
-                }
-                Piece::Batch { batch, start, end } => {
-                    let body = Body::Wire {
-                        batch,
-                        response: response.clone(),
-                    };
-                    match self.decoder.decode_ahead(Fetched { start, end, body }) {
-                        Ok(fetched) => self.assignment.push(&tp(), target.generation, fetched),
-                        Err(error) => self.assignment.corrupt(&tp(), target.generation, error),
-                    }
-                }
+        let mut pieces = VecDeque::from(pieces);
+        while !pieces.is_empty() {
+            let run = self.decoder.next_run(&mut pieces);
+            let (steps, rest) = self.decoder.decode_ahead(run, &response);
+            pieces = rest.into_iter().chain(pieces).collect();
+            if !self.assignment.push_all(&tp(), target.generation, steps) {
+                break;
             }
         }
     }
