@@ -6,14 +6,16 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 
 use rstest::rstest;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStdout, Command};
 use tokio::time::{Duration, interval, timeout};
 
 use crate::support::{PATIENCE, long_runs, real};
 
 /// What a process may take beside its byte budget.
 const BESIDE: u64 = 24 << 20;
+/// After how many bytes the reader of a program's output stops for a while, again and again.
+const SPELL: usize = 60 << 20;
 
 /// How a run ended.
 struct Ended {
@@ -77,13 +79,16 @@ async fn ottla(arguments: &str, stdin: &[u8]) -> Ended {
         let mut tick = interval(Duration::from_millis(10));
         loop {
             tick.tick().await;
-            peak = peak_memory(&status).unwrap_or(0).max(peak);
+            peak = memory(&status, "VmHWM").unwrap_or(0).max(peak);
         }
     };
+    let stdout = read_in_spells(child.stdout.take().expect("stdout"), &status);
+    let mut pipe = child.stderr.take().expect("stderr");
+    let mut stderr = String::new();
     let ended = async {
         tokio::select! {
             biased;
-            output = child.wait_with_output() => output.expect("it ends"),
+            ended = async { tokio::join!(stdout, pipe.read_to_string(&mut stderr), child.wait()) } => ended,
             () = feed => unreachable!("it waits for ever"),
             () = watch => unreachable!("it watches for ever"),
         }
@@ -93,21 +98,48 @@ async fn ottla(arguments: &str, stdin: &[u8]) -> Ended {
     } else {
         2 * PATIENCE
     };
-    let output = timeout(limit, ended).await.expect("it hangs");
+    let (stdout, read, status) = timeout(limit, ended).await.expect("it hangs");
+    read.expect("UTF-8");
     Ended {
-        code: output.status.code(),
-        stdout: output.stdout,
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        code: status.expect("it ends").code(),
+        stdout,
+        stderr,
         peak,
     }
 }
 
-/// The most memory a process has had so far, where Linux tells it.
-fn peak_memory(status: &str) -> Option<u64> {
+/// Reads all that a program prints, but stops at the beginning and now and then until the program has
+/// come to rest: whatever it collects ahead of a slow reader is collected by then.
+async fn read_in_spells(mut pipe: ChildStdout, status: &str) -> Vec<u8> {
+    let mut stdout = Vec::new();
+    let mut next_stop = 1;
+    while pipe.read_buf(&mut stdout).await.expect("it can be read") > 0 {
+        if stdout.len() >= next_stop {
+            at_rest(status).await;
+            next_stop = stdout.len() + SPELL;
+        }
+    }
+    stdout
+}
+
+/// Waits until a process's memory is the same for half a second, or it has ended.
+async fn at_rest(status: &str) {
+    let mut tick = interval(Duration::from_millis(10));
+    let (mut before, mut same) = (None, 0);
+    while same < 50 {
+        tick.tick().await;
+        let now = memory(status, "VmRSS");
+        same = if now == before { same + 1 } else { 0 };
+        before = now;
+    }
+}
+
+/// What Linux, where it is that, says of a process's memory.
+fn memory(status: &str, field: &str) -> Option<u64> {
     let status = std::fs::read_to_string(status).ok()?;
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kilobytes * 1024)
 }
