@@ -114,6 +114,7 @@ async fn a_partitioner_of_ones_own_chooses() {
 async fn a_partition_out_of_range_is_a_typed_error() {
     let world = World::new(2).await;
     let producer = world.producer();
+    send_all(&producer, &["warm"]).await;
     let error = producer
         .send(Record::to("t").partition(2).value("v"))
         .await

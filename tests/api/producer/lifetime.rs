@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ottla::{Client, ErrorKind, Record};
 use ottla_codec::messages::produce::ProduceRequest;
-use ottla_fake::{FakeCluster, TopicSpec};
+use ottla_fake::FakeCluster;
 use tokio::time::{Instant, timeout};
 
-use super::world::{World, client_of, send, send_all};
+use super::world::{World, send, send_all};
 
 const KIB: usize = 1024;
 
@@ -159,51 +159,6 @@ async fn f16_failing_records_are_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p02_nothing_is_taken_in_for_a_topic_nobody_knows() {
-    let world = World::new(1).await;
-    let producer = world.producer();
-    let record = Record::to("unknown").value("v");
-    let pending = producer.try_send(record).unwrap_err();
-    assert!(matches!(pending.kind(), ErrorKind::MetadataPending { .. }));
-    assert!(pending.is_retriable());
-    let began = Instant::now();
-    let error = producer.send(record).await.unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::UnknownTopic { .. }),
-        "{error}"
-    );
-    assert_eq!(began.elapsed().as_secs(), 10);
-    assert_eq!(producer.metrics().buffered_bytes, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_topic_that_appears_is_waited_for() {
-    let world = World::new(1).await;
-    let producer = world.producer();
-    let later = async {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        world
-            .cluster
-            .create_topic(TopicSpec::new("new", 1))
-            .await
-            .unwrap();
-    };
-    let record = Record::to("new").value("v");
-    let (sent, ()) = tokio::join!(producer.send(record), later);
-    sent.unwrap().await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn try_send_learns_of_topics_by_and_by() {
-    let world = World::new(1).await;
-    let producer = world.producer();
-    let record = Record::to("t").value("v");
-    assert!(producer.try_send(record).is_err());
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    producer.try_send(record).unwrap().await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
 async fn p03_many_tasks_on_one_thread_share_little_memory() {
     let world = World::new(3).await;
     let producer = world.client.producer().memory(16 * KIB).build().unwrap();
@@ -313,7 +268,7 @@ async fn close_returns_by_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_wakes_those_who_wait_for_memory_or_metadata() {
+async fn a_close_wakes_those_who_wait_for_memory() {
     let world = World::new(1).await;
     let producer = world.client.producer().memory(4 * KIB).build().unwrap();
     send_all(&producer, &["warm"]).await;
@@ -321,18 +276,13 @@ async fn a_close_wakes_those_who_wait_for_memory_or_metadata() {
     let value = "x".repeat(3 * KIB);
     drop(send(&producer, 0, &value).await);
     let memory = producer.send(Record::to("t").value(&value));
-    let metadata = producer.send(Record::to("unknown").value("v"));
     let close = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         producer.close(Duration::from_secs(1)).await
     };
-    let (memory, metadata, closed) = tokio::join!(memory, metadata, close);
-    for refused in [memory, metadata] {
-        assert!(matches!(
-            refused.unwrap_err().kind(),
-            ErrorKind::Closed { .. }
-        ));
-    }
+    let (memory, closed) = tokio::join!(memory, close);
+    let refused = memory.unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::Closed { .. }));
     assert!(closed.is_err());
 }
 
@@ -364,24 +314,4 @@ async fn closing_the_client_closes_its_producers() {
         "{error:?}"
     );
     assert!(producer.send(Record::to("t").value("b")).await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn nobody_there_from_the_start_is_a_timeout_with_a_reason() {
-    let cluster = FakeCluster::builder()
-        .topic("t", 1)
-        .start_in_memory()
-        .await
-        .unwrap();
-    cluster.kill_broker(1).await.unwrap();
-    let client = client_of(&cluster).build().unwrap();
-    let producer = client.producer().build().unwrap();
-    let began = Instant::now();
-    let error = producer.send(Record::to("t").value("a")).await.unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Timeout { .. }),
-        "{error:?}"
-    );
-    assert!(std::error::Error::source(&error).is_some());
-    assert_eq!(began.elapsed().as_secs(), 60);
 }

@@ -5,4 +5,5 @@ mod faults;
 mod lifetime;
 mod seeded;
 mod threads;
+mod unassigned;
 mod world;

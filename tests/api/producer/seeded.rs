@@ -9,7 +9,7 @@ use ottla::{Compression, Delivery, Producer, Record};
 use ottla_codec::ErrorCode;
 use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::messages::produce::ProduceRequest;
-use ottla_fake::{FakeCluster, LoggedRequest, Violation};
+use ottla_fake::{FakeCluster, FakeClusterBuilder, LoggedRequest, TopicSpec, Violation};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
@@ -32,6 +32,51 @@ struct Traces {
     logs: BTreeMap<i32, Vec<(i64, String)>>,
     requests: Vec<LoggedRequest>,
     violations: Vec<Violation>,
+}
+
+/// How a run begins.
+#[derive(Clone, Copy, Debug)]
+enum Beginning {
+    Ordinary,
+    /// No broker can be reached.
+    Unreachable,
+    /// The topic is not created yet.
+    Uncreated,
+}
+
+impl Beginning {
+    /// Half of the runs are ordinary ones.
+    fn of(rng: &mut fastrand::Rng) -> Self {
+        let all = [Self::Ordinary, Self::Unreachable, Self::Uncreated];
+        all[rng.usize(..4) % all.len()]
+    }
+
+    fn cluster(self) -> FakeClusterBuilder {
+        let cluster = FakeCluster::builder().brokers(3);
+        match self {
+            Self::Ordinary | Self::Unreachable => cluster.topic("t", PARTITIONS),
+            Self::Uncreated => cluster,
+        }
+    }
+
+    /// After some time everything is there.
+    async fn pass(self, cluster: &FakeCluster, rng: &mut fastrand::Rng) {
+        let time = Duration::from_millis(rng.u64(..4000));
+        match self {
+            Self::Ordinary => {}
+            Self::Unreachable => {
+                tokio::time::sleep(time).await;
+                for broker in 1..=3 {
+                    cluster.start_broker(broker).await.unwrap();
+                }
+            }
+            Self::Uncreated => {
+                tokio::time::sleep(time).await;
+                let topic = TopicSpec::new("t", PARTITIONS);
+                cluster.create_topic(topic).await.unwrap();
+            }
+        }
+    }
 }
 
 /// Breaks things now and then, until it is dropped.
@@ -93,8 +138,13 @@ const REFUSALS: &[ErrorCode] = &[
 
 async fn run(seed: u64) -> Traces {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let cluster = FakeCluster::builder().brokers(3).topic("t", PARTITIONS);
-    let mut world = World::seeded(cluster, seed).await;
+    let beginning = Beginning::of(&mut rng);
+    let mut world = World::seeded(beginning.cluster(), seed).await;
+    if let Beginning::Unreachable = beginning {
+        for broker in 1..=3 {
+            world.cluster.kill_broker(broker).await.unwrap();
+        }
+    }
     let client = client_of(&world.cluster).seed(seed);
     world.client = client
         .request_timeout(Duration::from_secs(2))
@@ -111,13 +161,20 @@ async fn run(seed: u64) -> Traces {
         .build()
         .unwrap();
     let mut chaos = rng.fork();
+    let trouble = async {
+        beginning.pass(&world.cluster, &mut chaos).await;
+        break_things(&world.cluster, &mut chaos).await;
+    };
     let sent = tokio::select! {
         biased;
         sent = produce(&producer, &mut rng) => sent,
-        () = break_things(&world.cluster, &mut chaos) => unreachable!("it never ends"),
+        () = trouble => unreachable!("it never ends"),
     };
     // Every record gets its outcome while faults go on, or after they have ended.
     world.cluster.clear_rules();
+    // It is there already, unless the run was over before its beginning.
+    let topic = TopicSpec::new("t", PARTITIONS);
+    drop(world.cluster.create_topic(topic).await);
     for broker in 1..=3 {
         world.cluster.thaw_metadata(broker).await.unwrap();
         // It may be up already.

@@ -109,12 +109,6 @@ pub enum ErrorKind {
     /// There is no room in the producer's memory right now. Only for calls that do not wait.
     #[snafu(display("the producer's memory is full"))]
     MemoryFull,
-    /// The metadata of a topic is not known yet. Only for calls that do not wait.
-    #[snafu(display("the metadata of topic {topic} is not known yet"))]
-    MetadataPending {
-        /// The topic.
-        topic: String,
-    },
     /// Nothing was committed for a partition and the reset policy is "none".
     #[snafu(display("{partition} has no committed offset and no reset policy"))]
     NoOffset {
@@ -277,9 +271,7 @@ impl Error {
         match &self.repr.kind {
             ErrorKind::Broker { code, .. } => code.is_retriable(),
             ErrorKind::Connection { fault, .. } => *fault != ConnectionFault::Authentication,
-            ErrorKind::MemoryFull
-            | ErrorKind::MetadataPending { .. }
-            | ErrorKind::Timeout { .. } => true,
+            ErrorKind::MemoryFull | ErrorKind::Timeout { .. } => true,
             _ => false,
         }
     }

@@ -116,11 +116,7 @@ impl Metadata {
         let mut views = self.subscribe();
         loop {
             let view = views.borrow_and_update();
-            if let Some(known) = view
-                .cluster
-                .topic(topic)
-                .filter(|t| !t.partitions().is_empty())
-            {
+            if let Some(known) = view.topic(topic) {
                 return Ok(known.clone());
             }
             let failure = view.failure(topic);

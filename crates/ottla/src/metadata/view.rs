@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ottla_cluster::{Change, Cluster};
+use ottla_cluster::{Change, Cluster, Topic};
 use ottla_codec::ErrorCode;
 use ottla_codec::messages::metadata::MetadataResponse;
 
@@ -60,6 +60,12 @@ impl View {
             cluster: Arc::new(cluster),
             ..self.clone()
         }
+    }
+
+    /// A topic whose partitions are known.
+    pub(crate) fn topic(&self, topic: &str) -> Option<&Arc<Topic>> {
+        let known = self.cluster.topic(topic);
+        known.filter(|topic| !topic.partitions().is_empty())
     }
 
     /// What the newest answer about a topic said against it.

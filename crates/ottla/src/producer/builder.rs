@@ -8,6 +8,7 @@ use ottla_connection::Backoff;
 use tokio::sync::Semaphore;
 
 use super::accumulator::{Accumulator, Limits};
+use super::assigner::Assigner;
 use super::compression::{Compression, Sealer};
 use super::handle::Producer;
 use super::partitioner::Partitioner;
@@ -181,7 +182,9 @@ impl ProducerBuilder {
         self
     }
 
-    /// How long [`Producer::send`] may wait for memory and metadata. Default: 60 s.
+    /// How long [`Producer::send`] may wait for memory. Default: 60 s.
+    ///
+    /// It does not wait for metadata: a record of a topic that is not known yet is taken in like any other.
     #[doc(alias = "max.block.ms")]
     #[must_use]
     pub fn max_block(mut self, time: Duration) -> Self {
@@ -189,8 +192,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// How long [`Producer::send`] waits for a topic that brokers say they do not know: it may have been
-    /// created just now, or be created because it is asked for. Default: 10 s.
+    /// How long records wait for a topic that brokers say they do not know: it may have been created just
+    /// now, or be created because it is asked for. Then their deliveries fail. Default: 10 s.
     #[must_use]
     pub fn unknown_topic_timeout(mut self, timeout: Duration) -> Self {
         self.settings.unknown_topic_timeout = timeout;
@@ -293,18 +296,11 @@ impl ProducerBuilder {
             acks: self.settings.acks.on_the_wire(),
             max_in_flight,
         });
-        context.core.tasks.spawn(Upkeep::new(context.clone()).run());
-        let Settings {
-            max_block,
-            unknown_topic_timeout,
-            ..
-        } = self.settings;
-        Ok(Producer::new(
-            context,
-            self.partitioner,
-            max_block,
-            unknown_topic_timeout,
-        ))
+        let assigner = Assigner::new(context.clone(), self.partitioner.clone());
+        let upkeep = Upkeep::new(context.clone(), assigner);
+        context.core.tasks.spawn(upkeep.run());
+        let max_block = self.settings.max_block;
+        Ok(Producer::new(context, self.partitioner, max_block))
     }
 }
 
@@ -373,6 +369,7 @@ impl Settings {
             batch_size: self.batch_size.min(self.max_request_size),
             linger: self.linger,
             delivery_timeout: self.delivery_timeout.unwrap_or(DELIVERY_TIMEOUT.max(least)),
+            unknown_topic_timeout: self.unknown_topic_timeout,
             memory: self.memory,
             max_request_size: self.max_request_size,
             max_in_flight,

@@ -45,15 +45,15 @@ impl Delivery {
 
     /// The result, if there is one already.
     pub fn try_result(&self) -> Option<Result<RecordMetadata>> {
-        let (mut outcome, mut index) = (self.outcome.clone(), self.index);
+        let mut at = Self::new(self.outcome.clone(), self.index);
         loop {
-            let next = match &*outcome.fate() {
+            let next = match &*at.outcome.fate() {
                 Fate::Open(_) => return None,
-                Fate::Written(written) => return Some(Ok(written.metadata(index))),
+                Fate::Written(written) => return Some(Ok(written.metadata(at.index))),
                 Fate::Failed(error) => return Some(Err(error.clone())),
-                Fate::Split(parts) => part_of(parts, index)?,
+                Fate::Moved(places) => place_of(places, at.index)?,
             };
-            (outcome, index) = next;
+            at = next;
         }
     }
 }
@@ -64,10 +64,10 @@ impl Future for Delivery {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
-            let part = match &mut *this.outcome.fate() {
+            let moved = match &mut *this.outcome.fate() {
                 Fate::Written(written) => return Poll::Ready(Ok(written.metadata(this.index))),
                 Fate::Failed(error) => return Poll::Ready(Err(error.clone())),
-                Fate::Split(parts) => part_of(parts, this.index),
+                Fate::Moved(places) => place_of(places, this.index),
                 Fate::Open(wakers) => {
                     match wakers.get_mut(this.slot as usize) {
                         Some(waker) => waker.clone_from(cx.waker()),
@@ -79,11 +79,10 @@ impl Future for Delivery {
                     return Poll::Pending;
                 }
             };
-            // The batch was split, so this record is now one of a smaller batch.
-            let Some((outcome, index)) = part else {
+            let Some(moved) = moved else {
                 return Poll::Pending;
             };
-            *this = Self::new(outcome, index);
+            *this = moved;
         }
     }
 }
@@ -96,7 +95,7 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// The fate of one batch, shared by the deliveries of its records.
+/// The fate of one batch, or of a record that has none yet, shared by the deliveries of its records.
 #[derive(Debug)]
 pub(crate) struct Outcome(Mutex<Fate>);
 
@@ -105,8 +104,8 @@ enum Fate {
     Open(Vec<Waker>),
     Written(Written),
     Failed(Error),
-    /// Smaller batches have taken the batch's place; each with the index of its first record.
-    Split(Vec<(u32, Arc<Outcome>)>),
+    /// The records are in other batches now: from which index on, and where the record of that index is.
+    Moved(Vec<(u32, Delivery)>),
 }
 
 /// Where a batch was written.
@@ -186,8 +185,9 @@ impl Outcome {
         self.decide(Fate::Failed(error), wakers);
     }
 
-    pub(crate) fn split(&self, parts: Vec<(u32, Arc<Self>)>, wakers: &mut Vec<Waker>) {
-        self.decide(Fate::Split(parts), wakers);
+    /// Leads every record to where it is now: those from each index on follow the one of that index.
+    pub(crate) fn moved(&self, places: Vec<(u32, Delivery)>, wakers: &mut Vec<Waker>) {
+        self.decide(Fate::Moved(places), wakers);
     }
 
     fn decide(&self, decided: Fate, wakers: &mut Vec<Waker>) {
@@ -199,10 +199,13 @@ impl Outcome {
     }
 }
 
-fn part_of(parts: &[(u32, Arc<Outcome>)], index: u32) -> Option<(Arc<Outcome>, u32)> {
-    let after = parts.partition_point(|(first, _)| *first <= index);
-    let (first, outcome) = parts.get(after.checked_sub(1)?)?;
-    Some((outcome.clone(), index - first))
+fn place_of(places: &[(u32, Delivery)], index: u32) -> Option<Delivery> {
+    let after = places.partition_point(|(first, _)| *first <= index);
+    let (first, place) = places.get(after.checked_sub(1)?)?;
+    Some(Delivery::new(
+        place.outcome.clone(),
+        place.index + (index - first),
+    ))
 }
 
 #[cfg(test)]
@@ -264,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_leads_every_record_to_its_part() {
+    fn a_move_leads_every_record_to_its_place() {
         let outcome = Outcome::new();
         let count = Arc::new(Count::default());
         let mut deliveries: Vec<_> = (0..4).map(|i| Delivery::new(outcome.clone(), i)).collect();
@@ -273,7 +276,10 @@ mod tests {
         }
         let (head, tail) = (Outcome::new(), Outcome::new());
         let mut wakers = Vec::new();
-        outcome.split(vec![(0, head.clone()), (3, tail.clone())], &mut wakers);
+        // The last one is behind two others there.
+        let places = [(0, &head, 0), (3, &tail, 2)];
+        let places = places.map(|(first, to, at)| (first, Delivery::new(to.clone(), at)));
+        outcome.moved(places.into(), &mut wakers);
         assert_eq!(wakers.len(), 4);
         for delivery in &mut deliveries {
             assert!(poll(delivery, &count).is_pending());
@@ -281,7 +287,7 @@ mod tests {
         decide(&head, written(100));
         decide(&tail, written(200));
         assert_eq!(count.0.load(Ordering::Relaxed), 4);
-        for (delivery, offset) in deliveries.iter().zip([100, 101, 102, 200]) {
+        for (delivery, offset) in deliveries.iter().zip([100, 101, 102, 202]) {
             let metadata = delivery.try_result().unwrap().unwrap();
             assert_eq!(metadata.offset, Some(offset));
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 use super::accumulator::{Admission, Now, Ticket};
@@ -57,8 +58,7 @@ struct Inner {
     context: Arc<Context>,
     partitioner: Option<Arc<dyn Partitioner>>,
     max_block: Duration,
-    unknown_topic_timeout: Duration,
-    /// Keeps the topics in view that were produced to.
+    /// Keeps the topics in view that were known when they were first produced to.
     interests: Mutex<BTreeMap<String, TopicInterest>>,
 }
 
@@ -67,14 +67,12 @@ impl Producer {
         context: Arc<Context>,
         partitioner: Option<Arc<dyn Partitioner>>,
         max_block: Duration,
-        unknown_topic_timeout: Duration,
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 context,
                 partitioner,
                 max_block,
-                unknown_topic_timeout,
                 interests: Mutex::default(),
             }),
         }
@@ -82,23 +80,36 @@ impl Producer {
 
     /// Takes a record in, and returns its delivery to await or to drop.
     ///
-    /// Waits, first come first served, while the memory is used up, and for the metadata of a topic that
-    /// was not used before; [`max_block`](crate::ProducerBuilder::max_block) bounds both together. When it
-    /// returns, the record is in its batch, and the order of records of one partition is decided.
+    /// Waits, first come first served, while the memory is used up, but no longer than
+    /// [`max_block`](crate::ProducerBuilder::max_block). When it returns, the order of records of one
+    /// partition is decided.
+    ///
+    /// It does not wait for brokers. While the partitions of the topic are not known yet, the record waits for
+    /// them in the producer's memory, and what is wrong with its topic or its partition is its delivery's to
+    /// tell: [`ErrorKind::UnknownTopic`] after the
+    /// [`unknown_topic_timeout`](crate::ProducerBuilder::unknown_topic_timeout), say, or
+    /// [`ErrorKind::Timeout`] after the [`delivery_timeout`](crate::ProducerBuilder::delivery_timeout) if no
+    /// broker can be reached.
     ///
     /// # Errors
     ///
     /// The record was not taken in and is certainly not written:
-    /// [`ErrorKind::RecordTooLarge`], [`ErrorKind::UnknownPartition`], [`ErrorKind::UnknownTopic`],
+    /// [`ErrorKind::RecordTooLarge`], [`ErrorKind::UnknownPartition`] if the topic is known,
     /// [`ErrorKind::Timeout`], [`ErrorKind::Closed`], or why the producer can go on no more.
     ///
     /// # Cancel safety
     ///
     /// When it is dropped before it is done the record is not taken in.
     pub async fn send(&self, record: Record<'_>) -> Result<Delivery> {
-        match self.inner.append(&record, None)? {
+        let mut admission = self.inner.append(&record, None)?;
+        if let Admission::TopicUnknown = admission {
+            // A loop of sends that never lets others run would keep the topic from becoming known.
+            consume_budget().await;
+            admission = self.inner.take_in(&record, None)?;
+        }
+        match admission {
             Admission::Admitted(delivery) => Ok(delivery),
-            blocked => self.inner.send_later(&record, blocked).await,
+            _ => self.inner.stand_in_line(&record).await,
         }
     }
 
@@ -106,23 +117,11 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send), and [`ErrorKind::MemoryFull`] if there is no memory or others wait for it,
-    /// [`ErrorKind::MetadataPending`] if nothing is known of the topic yet: it is being asked for.
+    /// As [`send`](Self::send), but [`ErrorKind::MemoryFull`] if there is no memory or others wait for it.
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery> {
-        let mut admission = self.inner.append(&record, None)?;
-        if let Admission::TopicUnknown = admission
-            && self.inner.adopt_topic(record.topic)
-        {
-            admission = self.inner.append(&record, None)?;
-        }
-        match admission {
+        match self.inner.take_in(&record, None)? {
             Admission::Admitted(delivery) => Ok(delivery),
-            Admission::Full => Err(ErrorKind::MemoryFull.into()),
-            Admission::TopicUnknown => {
-                self.inner.context.core.metadata.request_refresh();
-                let topic = record.topic.to_owned();
-                Err(ErrorKind::MetadataPending { topic }.into())
-            }
+            _ => Err(ErrorKind::MemoryFull.into()),
         }
     }
 
@@ -179,8 +178,26 @@ impl fmt::Debug for Producer {
 }
 
 impl Inner {
+    /// Takes a record in, into its batch or to wait until its topic is known.
+    fn take_in(&self, record: &Record<'_>, ticket: Option<Ticket>) -> Result<Admission> {
+        loop {
+            match self.append(record, ticket)? {
+                Admission::TopicUnknown => {}
+                done => return Ok(done),
+            }
+            if self.adopt_topic(record.topic) {
+                continue;
+            }
+            let now = self.now();
+            let shared = &self.context.shared;
+            if let Some(done) = shared.with(|a| a.put_aside(record, ticket, now))? {
+                return Ok(done);
+            }
+        }
+    }
+
     fn append(&self, record: &Record<'_>, ticket: Option<Ticket>) -> Result<Admission> {
-        let Context { shared, core, .. } = &*self.context;
+        let shared = &self.context.shared;
         let partition = match &self.partitioner {
             // Somebody else's code does not run under the lock.
             Some(partitioner) if record.partition.is_none() => {
@@ -191,41 +208,18 @@ impl Inner {
             }
             _ => None,
         };
-        let clock = || {
-            let instant = Instant::now();
-            let wall_ms = core.env.wall_ms(instant);
-            Now { instant, wall_ms }
-        };
-        shared.with(|a| a.append(record, partition, ticket, clock))
+        shared.with(|a| a.append(record, partition, ticket, || self.now()))
     }
 
-    async fn send_later(&self, record: &Record<'_>, mut blocked: Admission) -> Result<Delivery> {
-        let deadline = Instant::now() + self.max_block;
-        let shutdown = &self.context.shutdown;
-        loop {
-            let wait = async {
-                match blocked {
-                    Admission::TopicUnknown => {
-                        self.learn_topic(record.topic, deadline).await?;
-                        self.append(record, None)
-                    }
-                    _ => self.stand_in_line(record, deadline).await,
-                }
-            };
-            let admission = tokio::select! {
-                biased;
-                admission = wait => admission?,
-                () = shutdown.cancelled() => return Err(closed()),
-            };
-            match admission {
-                Admission::Admitted(delivery) => return Ok(delivery),
-                other => blocked = other,
-            }
-        }
+    fn now(&self) -> Now {
+        let instant = Instant::now();
+        let wall_ms = self.context.core.env.wall_ms(instant);
+        Now { instant, wall_ms }
     }
 
     /// Waits for memory. The record is taken in the moment it can be.
-    async fn stand_in_line(&self, record: &Record<'_>, deadline: Instant) -> Result<Admission> {
+    async fn stand_in_line(&self, record: &Record<'_>) -> Result<Delivery> {
+        let deadline = Instant::now() + self.max_block;
         let mut place = Place {
             inner: self,
             ticket: None,
@@ -238,9 +232,10 @@ impl Inner {
                 .shared
                 .with(|a| a.wait_in_line(ticket, cx.waker()));
             place.ticket = Some(ticket);
-            match self.append(record, Some(ticket)) {
-                Ok(Admission::Full) => Poll::Pending,
-                done => Poll::Ready(done),
+            match self.take_in(record, Some(ticket)) {
+                Ok(Admission::Admitted(delivery)) => Poll::Ready(Ok(delivery)),
+                Ok(_) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
             }
         });
         match timeout_at(deadline, admitted).await {
@@ -252,38 +247,17 @@ impl Inner {
         }
     }
 
-    /// Waits until a topic's partitions are known.
-    async fn learn_topic(&self, topic: &str, deadline: Instant) -> Result<()> {
-        if self.adopt_topic(topic) {
-            return Ok(());
-        }
-        let metadata = &self.context.core.metadata;
-        // Brokers that deny knowing the topic are given less time than brokers that cannot be reached.
-        let denied_at = deadline.min(Instant::now() + self.unknown_topic_timeout);
-        if let Err(error) = metadata.topic(topic, denied_at).await {
-            let unreachable = matches!(error.kind(), ErrorKind::Timeout { .. });
-            if !unreachable || denied_at == deadline {
-                return Err(error);
-            }
-            metadata.topic(topic, deadline).await?;
-        }
-        self.adopt_topic(topic);
-        Ok(())
-    }
-
-    /// Begins to produce to a topic, if it is known.
+    /// Begins to produce to a topic, if it is known and no record waits for that already.
     fn adopt_topic(&self, topic: &str) -> bool {
         let Context { shared, core, .. } = &*self.context;
-        // Keeps it in view for some minutes, should nobody come to produce to it.
-        let interest = core.metadata.hold(topic);
-        let cluster = core.metadata.cluster();
-        let known = cluster
-            .topic(topic)
-            .filter(|topic| !topic.partitions().is_empty());
-        let Some(known) = known else {
+        let view = core.metadata.view();
+        let Some(known) = view.topic(topic) else {
             return false;
         };
-        shared.with(|a| a.add_topic(known.name(), &cluster));
+        if !shared.with(|a| a.add_topic(known.name(), &view.cluster)) {
+            return false;
+        }
+        let interest = core.metadata.hold(topic);
         let mut interests = self
             .interests
             .lock()

@@ -28,6 +28,8 @@ pub struct ProducerMetrics {
     pub requests: u64,
     /// Level: bytes of the memory budget in use.
     pub buffered_bytes: usize,
+    /// Level: records that wait until the partitions of their topic are known.
+    pub unassigned_records: usize,
     /// Level: batches without an outcome, open ones included.
     pub undelivered_batches: usize,
     /// Level: batches in unanswered requests.

@@ -14,7 +14,8 @@ use crate::record::Record;
 /// Closures `Fn(&Record, usize) -> Option<i32>` are partitioners.
 pub trait Partitioner: Send + Sync + 'static {
     /// The partition for a record without an explicit one, out of `0..partitions`; `None` leaves the
-    /// choice to the built-in rule. Must not block: it runs in every call of `send`.
+    /// choice to the built-in rule. Must not block: it runs in every call of `send`, or in one of the
+    /// producer's tasks for records that were sent before their topic was known.
     fn partition(&self, record: &Record<'_>, partitions: usize) -> Option<i32>;
 }
 

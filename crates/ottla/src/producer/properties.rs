@@ -68,7 +68,7 @@ pub(crate) static PROPERTIES: &[Property<ProducerBuilder>] = &[
     Property {
         name: "max.block.ms",
         aliases: &[],
-        about: "how long `send` may wait for memory and metadata; default 60000",
+        about: "how long `send` may wait for memory; default 60000",
         set: |b, v| {
             b.settings.max_block = properties::millis(v)?;
             Ok(())

@@ -1,4 +1,5 @@
-//! The task that looks after everything of a producer but sending: leaders, the producer id, deadlines.
+//! The task that looks after everything of a producer but sending: leaders, the producer id, deadlines,
+//! and, through its [`Assigner`], the records of topics that are not known yet.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -8,8 +9,10 @@ use std::sync::Arc;
 use ottla_codec::ErrorCode;
 use ottla_codec::messages::init_producer_id::InitProducerIdRequest;
 use ottla_connection::Backoff;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::assigner::Assigner;
 use super::sender::{Context, Sender, finished};
 use super::sequences::Identity;
 use crate::client::{Core, METADATA};
@@ -22,13 +25,15 @@ pub(crate) struct Upkeep {
     /// The brokers that have a sender.
     senders: BTreeSet<i32>,
     fetch: Option<Fetch>,
+    assigner: Assigner,
 }
 
 impl Upkeep {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
+    pub(crate) fn new(context: Arc<Context>, assigner: Assigner) -> Self {
         Self {
             context,
             senders: BTreeSet::new(),
+            assigner,
             fetch: None,
         }
     }
@@ -40,6 +45,7 @@ impl Upkeep {
         let upkeep = shared.with(|a| a.upkeep());
         let mut views = core.metadata.subscribe();
         loop {
+            let more = self.assigner.assign();
             let expiry = self.look_after();
             tokio::select! {
                 biased;
@@ -66,11 +72,13 @@ impl Upkeep {
                 () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
                     shared.with(|a| a.expire(Instant::now()));
                 }
+                // Others want to run in between.
+                () = yield_now(), if more => {}
             }
         }
     }
 
-    /// Starts what is to be started. Returns when the next batch may expire.
+    /// Starts what is to be started. Returns when something may expire.
     fn look_after(&mut self) -> Option<Instant> {
         let context = &self.context;
         let (leaders, needs_identity, leaderless, expiry) = context.shared.with(|a| {

@@ -47,39 +47,73 @@ impl Accumulator {
         let Some(topic) = self.topic(record.topic) else {
             return Ok(Admission::TopicUnknown);
         };
-        let size = record_size(record);
-        if size + BATCH_HEADER_LEN > self.limits.max_request_size {
-            return Err(self.too_large(size + BATCH_HEADER_LEN));
-        }
+        let size = self.size(record)?;
         let chosen = self.choose(topic, record, partition)?;
         if !self.memory.is_next(ticket) {
             return Ok(Admission::Full);
         }
-        let Some(partition) = chosen.or_else(|| self.next_sticky(topic, size)) else {
+        let Some(partition) = self.partition_for(topic, chosen, size) else {
             return Ok(Admission::TopicUnknown);
         };
-        if !self.fits(topic, partition, size) {
-            self.close_batch(partition);
-            self.mark_ready(partition);
-        }
-        if !self.make_room(topic, partition, size, clock) {
+        if !self.make_room(topic, partition, size, None, clock) {
             self.relieve(partition);
             return Ok(Admission::Full);
         }
         let delivery = self.encode(partition, record)?;
-        let full = !self.fits(topic, partition, 1);
-        if full {
+        self.appended(topic, partition, chosen.is_none(), size);
+        self.admitted(ticket);
+        Ok(Admission::Admitted(delivery))
+    }
+
+    /// Puts a record that was taken in before into the open batch of its partition, whatever memory
+    /// there is: what it held has just been given back, and was more than it takes here.
+    ///
+    /// # Errors
+    /// The record can never be put into a batch.
+    pub(super) fn place(
+        &mut self,
+        topic: usize,
+        record: &Record<'_>,
+        partition: Option<i32>,
+        serial: u64,
+        admitted: Now,
+    ) -> Result<Delivery> {
+        let size = record_size(record);
+        let chosen = self.choose(topic, record, partition)?;
+        let partition = self.partition_for(topic, chosen, size).ok_or_else(|| {
+            let topic = record.topic.to_owned();
+            Error::new(ErrorKind::UnknownTopic { topic })
+        })?;
+        if !self.make_room(topic, partition, size, Some(serial), || admitted) {
             self.close_batch(partition);
             self.mark_ready(partition);
+            let charge = BATCH_HEADER_LEN + size;
+            self.memory.add(charge);
+            self.open_batch(partition, charge, serial, admitted);
         }
-        if chosen.is_none() {
-            let share = self.limits.batch_size;
-            self.topics[topic].sticky.produced(size, full, share);
-        }
+        let delivery = self.encode(partition, record)?;
+        self.appended(topic, partition, chosen.is_none(), size);
+        Ok(delivery)
+    }
+
+    /// A record has been taken in, perhaps out of the line for memory.
+    pub(super) fn admitted(&mut self, ticket: Option<Ticket>) {
+        self.metrics.records_sent += 1;
         if let Some(ticket) = ticket {
             self.leave_line(ticket);
         }
-        Ok(Admission::Admitted(delivery))
+    }
+
+    /// How many bytes a record takes in a batch, at most.
+    ///
+    /// # Errors
+    /// Too many.
+    pub(super) fn size(&self, record: &Record<'_>) -> Result<usize> {
+        let size = record_size(record);
+        if size + BATCH_HEADER_LEN > self.limits.max_request_size {
+            return Err(self.too_large(size + BATCH_HEADER_LEN));
+        }
+        Ok(size)
     }
 
     fn topic(&mut self, name: &str) -> Option<usize> {
@@ -120,6 +154,29 @@ impl Accumulator {
         }
     }
 
+    /// The partition for a record of `size` bytes, its open batch closed if that cannot take so many.
+    fn partition_for(&mut self, topic: usize, chosen: Option<usize>, size: usize) -> Option<usize> {
+        let partition = chosen.or_else(|| self.next_sticky(topic, size))?;
+        if !self.fits(topic, partition, size) {
+            self.close_batch(partition);
+            self.mark_ready(partition);
+        }
+        Some(partition)
+    }
+
+    /// A record was put into the open batch of a partition: closes that if it is full now.
+    fn appended(&mut self, topic: usize, partition: usize, sticky: bool, size: usize) {
+        let full = !self.fits(topic, partition, 1);
+        if full {
+            self.close_batch(partition);
+            self.mark_ready(partition);
+        }
+        if sticky {
+            let share = self.limits.batch_size;
+            self.topics[topic].sticky.produced(size, full, share);
+        }
+    }
+
     /// The partition of the moment for records that may go to any.
     fn next_sticky(&mut self, topic: usize, size: usize) -> Option<usize> {
         if let Some(index) = self.topics[topic].sticky.partition() {
@@ -149,12 +206,14 @@ impl Accumulator {
         open.is_none_or(|open| open.builder.size_bytes() + size <= limit)
     }
 
-    /// Sees to it that there is an open batch with memory for `size` more bytes.
+    /// Sees to it that there is an open batch with memory for `size` more bytes. One that has to be
+    /// opened is opened under `serial`, or the next one.
     fn make_room(
         &mut self,
         topic: usize,
         partition: usize,
         size: usize,
+        serial: Option<u64>,
         clock: impl FnOnce() -> Now,
     ) -> bool {
         let state = &mut self.partitions[partition];
@@ -185,18 +244,20 @@ impl Accumulator {
         else {
             return false;
         };
-        self.open_batch(partition, charge, clock());
+        let serial = serial.unwrap_or_else(|| self.take_serial());
+        self.open_batch(partition, charge, serial, clock());
         true
     }
 
-    fn open_batch(&mut self, partition: usize, charge: usize, now: Now) {
+    pub(super) fn take_serial(&mut self) -> u64 {
         let serial = self.next_serial;
         self.next_serial += 1;
+        serial
+    }
+
+    fn open_batch(&mut self, partition: usize, charge: usize, serial: u64, now: Now) {
         self.outstanding.insert(serial, 1);
-        if self.next_expiry.is_none() {
-            self.next_expiry = Some(now.instant + self.limits.delivery_timeout);
-            self.upkeep.notify_one();
-        }
+        self.expire_from(now.instant + self.limits.delivery_timeout);
         let state = &mut self.partitions[partition];
         state.open = Some(OpenBatch {
             serial,
@@ -244,7 +305,6 @@ impl Accumulator {
                     self.memory.add(held - open.charge);
                     open.charge = held;
                 }
-                self.metrics.records_sent += 1;
                 Ok(Delivery::new(open.outcome.clone(), index))
             }
             Err(error) => {
@@ -266,7 +326,14 @@ impl Accumulator {
     fn relieve(&mut self, partition: usize) {
         if self.close_batch(partition) {
             self.mark_ready(partition);
-        } else if self.closed_batches == 0 {
+        } else {
+            self.relieve_any();
+        }
+    }
+
+    /// The same where no partition is known to be in need of it.
+    pub(super) fn relieve_any(&mut self) {
+        if self.closed_batches == 0 {
             self.flush();
         }
     }

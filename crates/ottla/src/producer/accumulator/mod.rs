@@ -1,6 +1,7 @@
 //! All records that have no outcome yet, and every decision about them: a state machine without I/O.
 //!
-//! Records come in through `append`, which encodes them into the open batch of their partition. Closed
+//! Records come in through `append`, which encodes them into the open batch of their partition; before
+//! the partitions of their topic are known, they come in through `put_aside` and wait for that. Closed
 //! batches wait in the partition's [`Window`](super::window::Window) until the sender of the leader
 //! collects them; answers, lost connections and deadlines come back in and decide outcomes.
 //!
@@ -22,6 +23,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod unassigned;
 
 pub(crate) use append::Admission;
 pub(crate) use batch::{SealJob, SplitJob};
@@ -29,3 +31,4 @@ pub(crate) use dispatch::Parcel;
 pub(crate) use memory::Ticket;
 pub(crate) use outcomes::Reply;
 pub(crate) use state::{Accumulator, Limits, Now};
+pub(crate) use unassigned::{Absence, Waiting};

@@ -10,7 +10,7 @@ use super::batch::{Batch, Payload, SplitJob};
 use super::state::Accumulator;
 use crate::TopicPartition;
 use crate::error::{Error, ErrorKind};
-use crate::producer::delivery::{Outcome, Timestamps, Written};
+use crate::producer::delivery::{Delivery, Outcome, Timestamps, Written};
 use crate::producer::window::{Action, Answer, Cause};
 
 /// A broker's answer about one batch.
@@ -108,10 +108,10 @@ impl Accumulator {
             }
         };
         let origin = whole.origin;
-        let (mut outcomes, mut batches, mut charge) = (Vec::new(), Vec::new(), 0);
+        let (mut places, mut batches, mut charge) = (Vec::new(), Vec::new(), 0);
         for (range, part) in parts {
             let outcome = Outcome::new();
-            outcomes.push((range.start, outcome.clone()));
+            places.push((range.start, Delivery::new(outcome.clone(), 0)));
             let batch = Batch {
                 origin,
                 outcome,
@@ -126,7 +126,7 @@ impl Accumulator {
             batches.push((self.next_serial, batch, records));
             self.next_serial += 1;
         }
-        whole.outcome.split(outcomes, &mut self.wakers);
+        whole.outcome.moved(places, &mut self.wakers);
         let count = batches.len();
         let mut actions = Vec::new();
         if let Ok(whole) = state.window.replace(serial, batches, &mut actions) {
@@ -271,23 +271,20 @@ impl Accumulator {
         };
         match cause {
             Cause::Refused => last.cloned().unwrap_or_else(sequence),
-            Cause::Expired => {
-                let error = Error::timeout("delivering a record", self.limits.delivery_timeout);
-                match last {
-                    Some(last) => error.with_source(last.clone()),
-                    None => error,
-                }
-            }
+            Cause::Expired => self.limits.expired(last),
             Cause::SequenceLost | Cause::Overtaken => sequence(),
-            Cause::Closed => self
-                .closed
-                .clone()
-                .unwrap_or_else(|| ErrorKind::Closed { what: "producer" }.into()),
+            Cause::Closed => self.closed_by(),
             Cause::TopicGone => {
                 let topic = name.topic.to_string();
                 ErrorKind::TopicRecreated { topic }.into()
             }
         }
+    }
+
+    /// What a record fails with that was in when the producer was closed.
+    pub(super) fn closed_by(&self) -> Error {
+        let closed = self.closed.clone();
+        closed.unwrap_or_else(|| ErrorKind::Closed { what: "producer" }.into())
     }
 
     pub(super) fn name(&self, partition: usize) -> TopicPartition {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::batch::SplitJob;
 use super::memory::{Memory, Ticket};
 use super::topics::{Broker, Partition, Topic};
+use super::unassigned::Unassigned;
 use crate::error::Error;
 use crate::producer::metrics::ProducerMetrics;
 use crate::producer::sequences::Identity;
@@ -34,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) batch_size: usize,
     pub(crate) linger: Duration,
     pub(crate) delivery_timeout: Duration,
+    /// How long brokers may deny knowing a topic that records wait for.
+    pub(crate) unknown_topic_timeout: Duration,
     pub(crate) memory: usize,
     pub(crate) max_request_size: usize,
     pub(crate) max_in_flight: usize,
@@ -41,20 +44,32 @@ pub(crate) struct Limits {
     pub(crate) retry_backoff: Backoff,
 }
 
+impl Limits {
+    /// What a record fails with that was not delivered in time; `reason` is what stood in its way.
+    pub(super) fn expired(&self, reason: Option<&Error>) -> Error {
+        let error = Error::timeout("delivering a record", self.delivery_timeout);
+        match reason {
+            Some(reason) => error.with_source(reason.clone()),
+            None => error,
+        }
+    }
+}
+
 /// All records of a producer that have no outcome yet.
 #[derive(Debug)]
 pub(crate) struct Accumulator {
     pub(super) limits: Limits,
     pub(super) topics: Vec<Topic>,
-    /// Never iterated.
+    /// Those that records can be appended to. Never iterated.
     pub(super) by_name: HashMap<Arc<str>, usize>,
-    /// The topic of the latest record.
+    /// The topic of the latest record, at first none.
     pub(super) last_topic: usize,
+    pub(super) unassigned: Unassigned,
     pub(super) partitions: Vec<Partition>,
     pub(super) brokers: BTreeMap<i32, Broker>,
     pub(super) memory: Memory,
     pub(super) identity: Option<Identity>,
-    /// No batch expires before this instant; `None` if there was none to expire.
+    /// Nothing expires before this instant; `None` if there was nothing to expire.
     pub(super) next_expiry: Option<Instant>,
     /// How many batches without an outcome there are per serial they were opened under.
     pub(super) outstanding: BTreeMap<u64, u32>,
@@ -79,7 +94,8 @@ impl Accumulator {
             limits,
             topics: Vec::new(),
             by_name: HashMap::new(),
-            last_topic: 0,
+            last_topic: usize::MAX,
+            unassigned: Unassigned::default(),
             partitions: Vec::new(),
             brokers: BTreeMap::new(),
             identity: None,
@@ -123,6 +139,7 @@ impl Accumulator {
         ProducerMetrics {
             buffered_bytes: self.memory.used(),
             waiting_sends: self.memory.waiting(),
+            unassigned_records: self.unassigned.len(),
             undelivered_batches: self.outstanding.values().map(|n| *n as usize).sum(),
             batches_in_flight: in_flight.sum(),
             ..self.metrics.clone()
@@ -140,23 +157,34 @@ impl Accumulator {
         self.brokers.keys().copied().collect()
     }
 
-    /// Takes in a topic that somebody produces to. Nothing happens if it is known already.
-    pub(crate) fn add_topic(&mut self, name: &Arc<str>, cluster: &Cluster) {
-        if !self.by_name.contains_key(name) {
-            self.by_name.insert(name.clone(), self.topics.len());
-            self.topics.push(Topic {
-                name: name.clone(),
-                id: cluster
-                    .topic(name)
-                    .map(|topic| topic.id())
-                    .unwrap_or_default(),
-                partitions: Vec::new(),
-                sticky: Default::default(),
-                ratio: Default::default(),
-                plain_limit: self.limits.batch_size,
-            });
-            self.update_cluster(cluster);
+    /// Takes in a topic that somebody produces to, unless records of it wait for their partitions:
+    /// they come first. Returns whether it is taken in, now or before.
+    pub(crate) fn add_topic(&mut self, name: &Arc<str>, cluster: &Cluster) -> bool {
+        if self.unassigned.has(name) {
+            return false;
         }
+        if !self.by_name.contains_key(name) {
+            let topic = self.create_topic(name, cluster);
+            self.by_name.insert(name.clone(), topic);
+        }
+        true
+    }
+
+    /// Makes the state of a topic and its partitions. Nothing can be appended to it by name yet.
+    pub(super) fn create_topic(&mut self, name: &Arc<str>, cluster: &Cluster) -> usize {
+        self.topics.push(Topic {
+            name: name.clone(),
+            id: cluster
+                .topic(name)
+                .map(|topic| topic.id())
+                .unwrap_or_default(),
+            partitions: Vec::new(),
+            sticky: Default::default(),
+            ratio: Default::default(),
+            plain_limit: self.limits.batch_size,
+        });
+        self.update_cluster(cluster);
+        self.topics.len() - 1
     }
 
     /// Follows leaders, new partitions and topic ids. A topic that the cluster does not show now
@@ -252,9 +280,11 @@ impl Accumulator {
         partitions.any(|partition| partition.leader.is_none() && partition.has_work())
     }
 
-    /// Whether a producer id has to be fetched.
+    /// Whether a producer id has to be fetched. What was in before a close still needs one.
     pub(crate) fn needs_identity(&self) -> bool {
-        self.limits.idempotent && self.identity.is_none() && self.closed.is_none()
+        let idle = self.outstanding.is_empty() && self.unassigned.is_empty();
+        let done = self.closed.is_some() && idle;
+        self.limits.idempotent && self.identity.is_none() && !done
     }
 
     /// A producer id has been fetched.
@@ -265,9 +295,17 @@ impl Accumulator {
         }
     }
 
-    /// When the first batch expires, at the earliest.
+    /// When something expires, at the earliest.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.next_expiry
+    }
+
+    /// Something may expire at this instant.
+    pub(super) fn expire_from(&mut self, instant: Instant) {
+        if self.next_expiry.is_none_or(|first| instant < first) {
+            self.next_expiry = Some(instant);
+            self.upkeep.notify_one();
+        }
     }
 
     /// Fails what has passed its delivery deadline. Looks at every partition, but only once per
@@ -289,8 +327,10 @@ impl Accumulator {
             self.act(partition, actions, None);
             self.mark_ready(partition);
         }
+        self.expire_unassigned(now);
         let deadlines = (0..self.partitions.len()).filter_map(|p| self.oldest_deadline(p));
-        self.next_expiry = deadlines.min();
+        let unassigned = self.unassigned.first_deadline(&self.limits);
+        self.next_expiry = deadlines.chain(unassigned).min();
     }
 
     fn oldest_deadline(&self, partition: usize) -> Option<Instant> {
@@ -313,8 +353,12 @@ impl Accumulator {
 
     /// Whether everything before the mark has its outcome.
     pub(crate) fn is_flushed(&self, mark: u64) -> bool {
-        let oldest = self.outstanding.first_key_value();
-        oldest.is_none_or(|(serial, _)| *serial >= mark)
+        let batched = self
+            .outstanding
+            .first_key_value()
+            .map(|(serial, _)| *serial);
+        let mut oldest = batched.into_iter().chain(self.unassigned.first_serial());
+        oldest.all(|serial| serial >= mark)
     }
 
     /// Takes nothing in any more; what is in is still delivered.
@@ -351,6 +395,7 @@ impl Accumulator {
         for partition in 0..self.partitions.len() {
             self.abort_partition(partition, cause);
         }
+        self.abort_unassigned();
         self.metrics.records_failed - failed
     }
 

@@ -19,17 +19,18 @@ use crate::producer::window::{Answer, Cause, Route};
 use crate::record::{Record, RecordMetadata};
 
 /// An accumulator for a topic "t" whose partitions are led by brokers 1, 2, 1, 2, ...
-struct Rig {
-    accumulator: Accumulator,
+pub(super) struct Rig {
+    pub(super) accumulator: Accumulator,
     sealer: Sealer,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         batch_size: 1000,
         linger: Duration::from_millis(5),
         delivery_timeout: Duration::from_secs(120),
+        unknown_topic_timeout: Duration::from_secs(10),
         memory: 1 << 20,
         max_request_size: 10_000,
         max_in_flight: 5,
@@ -38,7 +39,7 @@ fn limits() -> Limits {
     }
 }
 
-fn cluster(leaders: &[i32], epoch: i32) -> Cluster {
+pub(super) fn cluster(leaders: &[i32], epoch: i32) -> Cluster {
     let brokers = [1, 2].map(|node_id| MetadataResponseBroker {
         node_id,
         host: "h".into(),
@@ -69,8 +70,15 @@ fn cluster(leaders: &[i32], epoch: i32) -> Cluster {
 
 impl Rig {
     fn new(limits: Limits, leaders: &[i32]) -> Self {
+        let mut rig = Self::without_topic(limits);
+        let topic = Arc::from("t");
+        assert!(rig.accumulator.add_topic(&topic, &cluster(leaders, 0)));
+        rig
+    }
+
+    /// An accumulator that knows no topic.
+    pub(super) fn without_topic(limits: Limits) -> Self {
         let mut accumulator = Accumulator::new(limits, fastrand::Rng::with_seed(1));
-        accumulator.add_topic(&Arc::from("t"), &cluster(leaders, 0));
         accumulator.identify(Identity { id: 7, epoch: 0 });
         Self {
             accumulator,
@@ -79,7 +87,7 @@ impl Rig {
         }
     }
 
-    fn append(&mut self, record: Record<'_>) -> Admission {
+    pub(super) fn append(&mut self, record: Record<'_>) -> Admission {
         let now = Now {
             instant: self.now,
             wall_ms: 1_000,
@@ -98,7 +106,7 @@ impl Rig {
     }
 
     /// What goes to a broker now, in one request or more: seals as a sender does.
-    fn collect(&mut self, node: i32) -> Vec<Parcel> {
+    pub(super) fn collect(&mut self, node: i32) -> Vec<Parcel> {
         let route = Route {
             node,
             connection: 1,
@@ -117,7 +125,7 @@ impl Rig {
         }
     }
 
-    fn reply(&mut self, parcel: &Parcel, answer: Answer, base_offset: i64) {
+    pub(super) fn reply(&mut self, parcel: &Parcel, answer: Answer, base_offset: i64) {
         let reply = Reply {
             answer,
             base_offset: Some(base_offset),
@@ -127,12 +135,12 @@ impl Rig {
             .answered(parcel.partition, parcel.serial, reply, self.now);
     }
 
-    fn used(&self) -> usize {
+    pub(super) fn used(&self) -> usize {
         self.accumulator.metrics().buffered_bytes
     }
 }
 
-fn result(delivery: &Delivery) -> RecordMetadata {
+pub(super) fn result(delivery: &Delivery) -> RecordMetadata {
     delivery.try_result().unwrap().unwrap()
 }
 
