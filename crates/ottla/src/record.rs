@@ -5,7 +5,8 @@ use ottla_cluster::TopicPartition;
 /// A record to produce.
 ///
 /// It only borrows: a record is written into its batch, in the form that goes to the broker, before
-/// [`Producer::send`](crate::Producer::send) returns, so nothing has to be owned or copied before that.
+/// [`Producer::send`](crate::Producer::send) returns, so nothing has to be owned or copied before that. (A
+/// record of a topic that is not known yet is copied meanwhile.)
 ///
 /// ```
 /// use ottla::{Header, Record};
@@ -71,7 +72,7 @@ impl<'a> Record<'a> {
     }
 
     /// Sets the timestamp, in milliseconds since 1970. Default: the time at which the record's batch
-    /// was begun.
+    /// was begun, or at which it was taken in if that was before its topic was known.
     #[must_use]
     pub fn timestamp(self, millis: i64) -> Self {
         Self {

@@ -117,7 +117,7 @@ async fn an_unknown_topic() {
         summary.starts_with("produced 0 records, 0 bytes, in "),
         "{summary}"
     );
-    assert!(summary.ends_with(", 1 errors"), "{summary}");
+    assert!(summary.ends_with(", 2 errors"), "{summary}");
 }
 
 #[tokio::test]

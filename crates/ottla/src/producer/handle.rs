@@ -188,9 +188,8 @@ impl Inner {
             if self.adopt_topic(record.topic) {
                 continue;
             }
-            let now = self.now();
             let shared = &self.context.shared;
-            if let Some(done) = shared.with(|a| a.put_aside(record, ticket, now))? {
+            if let Some(done) = shared.with(|a| a.put_aside(record, ticket, self.now()))? {
                 return Ok(done);
             }
         }

@@ -263,6 +263,7 @@ impl Accumulator {
                 break;
             };
             queue.topic = Some(topic);
+            queue.denied = None;
             // Some may have expired while their partitions were chosen.
             let oldest = queue.records.front();
             if oldest.is_none_or(|oldest| oldest.serial != record.serial) {
@@ -321,6 +322,10 @@ impl Accumulator {
     }
 
     fn fail_unassigned(&mut self, failed: Vec<Failed>) {
+        if let Some((_, error)) = failed.first() {
+            let records = failed.len();
+            tracing::debug!(records, %error, "records were not delivered");
+        }
         for (record, error) in failed {
             self.wakers.extend(self.memory.give_back(record.charge));
             self.refuse(&record, error);
@@ -331,7 +336,6 @@ impl Accumulator {
     /// A record that holds no memory any more fails.
     fn refuse(&mut self, record: &Waiting, error: Error) {
         self.metrics.records_failed += 1;
-        tracing::debug!(%error, "a record was not delivered");
         record.outcome.failed(error, &mut self.wakers);
         self.progress.notify_waiters();
     }

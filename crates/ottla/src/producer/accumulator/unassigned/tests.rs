@@ -439,3 +439,18 @@ fn where_the_rest_expires_the_topic_goes_on_with_what_has_moved() {
     // Its sequence follows theirs: it is the same partition.
     assert_eq!(rig.collect(1)[0].batch.base_sequence(), moved);
 }
+
+#[test]
+fn a_topic_that_appears_at_the_last_moment_is_unknown_no_more() {
+    let mut rig = rig();
+    let value = [0; 5_000];
+    let record = Record::to("t").partition(0).value(&value);
+    let deliveries: Vec<_> = (0..20).map(|_| rig.wait(record)).collect();
+    rig.absent(Absence::Denied);
+    rig.pass(9 * SECOND);
+    assert!(rig.assign(&[1]));
+    rig.pass(9 * SECOND);
+    assert!(deliveries.iter().all(|d| d.try_result().is_none()));
+    while rig.assign(&[1]) {}
+    assert_eq!(rig.accumulator.metrics().unassigned_records, 0);
+}
