@@ -3,32 +3,24 @@
 use std::process::Stdio;
 
 use ottla_fake::Record;
+use ottla_fake::codec::messages::produce::ProduceRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{cluster, command_on, ended, signal, until, values};
+use crate::support::{cluster, command_on, ended, signal, values};
 
 #[tokio::test]
 async fn produce_flushes_what_was_read() {
     for name in ["-INT", "-TERM"] {
         let cluster = cluster(1).await;
-        // Lines linger far longer than this test takes.
-        let mut command = command_on(&cluster, "produce -t t -X linger.ms=600000");
-        let mut child = command
-            .arg("-Xdelivery.timeout.ms=700000")
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let held = cluster.on::<ProduceRequest>().hold();
+        let mut command = command_on(&cluster, "produce -t t");
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(b"a\nb\nunfinished").await.unwrap();
-        // The topic is asked for with the first line.
-        until(async || {
-            let requests = cluster.requests().await.unwrap();
-            requests
-                .iter()
-                .any(|r| r.api == ottla_fake::codec::ApiKey::InitProducerId)
-        })
-        .await;
+        // The lines were read, and are not written yet.
+        held.arrived().await.unwrap();
         signal(&child, name).await;
+        held.release().await.unwrap();
         let ended = ended(child).await;
         let summary = ended.summary().to_owned();
         ended.good();
