@@ -38,10 +38,11 @@
 //! disk. There is no security, no quota, and there are no group members and no transaction coordinator yet.
 //!
 //! # Where it differs
-//! Codes and offsets were compared with a 4.3.0 broker's, request by request. What is left:
+//! Codes, offsets, epochs, the order of answers, and when they come, are compared with a 4.3.0 broker's by scripts of
+//! raw requests. What is left:
 //! - a Produce without any record bytes is refused with INVALID_RECORD; 4.3.0 never answers it;
-//! - the largest timestamp is looked for among the records that are left; a broker may still name one below the log
-//!   start until it deletes the segment;
+//! - a log is one segment: a fetch may answer with more batches than a broker's, which ends where a segment ends, and
+//!   the largest timestamp is that of the records that are left, where a broker may still name one below the log start;
 //! - [`compact`](FakeCluster::compact) and [`apply_retention`](FakeCluster::apply_retention) act when they are called,
 //!   on single batches; a broker acts in its own time, on whole segments, and spares the active one;
 //! - when fetch sessions run out, the one used longest ago goes if it is smaller than the new one, however young it is;
@@ -58,12 +59,6 @@
 //! the connection, as brokers do, where it has not; either way it is a [`Violation::NotServed`].
 //!
 #![doc = include_str!("served.md")]
-//!
-//! # What differs
-//! Codes, offsets, epochs, the order of answers, and when they come, are compared with a Kafka 4.3.0 broker's by scripts
-//! of raw requests. Texts of error messages are not: they are the cluster's own. A log is one segment, so a fetch may
-//! answer with more batches than a broker's, which ends at a segment's end, and the largest timestamp is that of all
-//! records since the last retention. Records that are null get INVALID_RECORD; brokers never answer those.
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod api;

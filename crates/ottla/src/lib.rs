@@ -1,4 +1,4 @@
-//! A Kafka client for Rust: complete, lossless, bounded in memory, close to the hardware.
+//! A Kafka client for Rust: lossless, bounded in memory, close to the hardware.
 //!
 //! A [`Client`] is the way into one cluster. Everything else is made from it and shares its connections
 //! and its view of the cluster.
@@ -11,7 +11,8 @@
 //!
 //! # Time
 //!
-//! The crate reads no clock but tokio's, so a test can pause it.
+//! Deadlines and waits go by tokio's clock, so a test can pause it. The system's clock is read once, when a client is
+//! made; [`ClientBuilder::wall_clock`] pins that too.
 
 #![deny(clippy::unwrap_used)]
 
@@ -41,7 +42,7 @@ pub use consumer::{
 pub use env::CpuWork;
 pub use error::{BrokerError, ConnectionFault, Error, ErrorKind, Result};
 pub use ottla_cluster::TopicPartition;
-pub use ottla_connection::{Connector, TcpConnector};
+pub use ottla_connection::{BoxFuture, BoxStream, Connector, TcpConnector};
 pub use producer::{
     Acks, Compression, Delivery, Partitioner, Producer, ProducerBuilder, ProducerMetrics,
 };

@@ -171,6 +171,29 @@ impl ClientBuilder {
 
     /// How streams to brokers are made, instead of by TCP: a function from host and port to a stream,
     /// or any other [`Connector`]. An embedded cluster for tests, a tunnel and a proxy are such functions.
+    ///
+    /// ```
+    /// use ottla::{Client, CpuWork};
+    /// use ottla_fake::FakeCluster;
+    ///
+    /// // Over pipes nothing but tokio's clock takes time, and a paused clock makes a minute's wait instant.
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cluster = FakeCluster::builder().topic("orders", 1).start_in_memory().await?;
+    /// let brokers = cluster.clone();
+    /// let client = Client::builder()
+    ///     .bootstrap_servers(cluster.bootstrap_servers())
+    ///     .connector(move |host: String, port: u16| {
+    ///         let brokers = brokers.clone();
+    ///         async move { brokers.connect(&host, port).await }
+    ///     })
+    ///     .cpu_work(CpuWork::Inline)
+    ///     .seed(1)
+    ///     .build()?;
+    /// assert_eq!(client.admin().describe_cluster().await?.brokers.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connector = Some(Arc::new(connector));
         self

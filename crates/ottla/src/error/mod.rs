@@ -31,7 +31,7 @@ pub struct Error {
 struct Repr {
     kind: ErrorKind,
     possibly_written: bool,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What happened.
@@ -231,6 +231,15 @@ impl BrokerError {
         self.0.code()
     }
 
+    /// Kafka's name for it, `TOPIC_ALREADY_EXISTS` for instance; `UNKNOWN_SERVER_ERROR` for a code that
+    /// is newer than this crate.
+    ///
+    /// # References
+    /// <https://kafka.apache.org/protocol#protocol_error_codes>
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
     /// Whether the same request may succeed later.
     pub fn is_retriable(self) -> bool {
         self.0.is_retriable()
@@ -312,7 +321,7 @@ impl Error {
             repr: Arc::new(Repr {
                 kind,
                 possibly_written,
-                source: Some(Box::new(source)),
+                source: Some(Arc::new(source)),
             }),
         }
     }
@@ -323,12 +332,12 @@ impl Error {
         if self.repr.possibly_written == possibly_written {
             return self;
         }
-        let kind = self.repr.kind.clone();
+        let (kind, source) = (self.repr.kind.clone(), self.repr.source.clone());
         Self {
             repr: Arc::new(Repr {
                 kind,
                 possibly_written,
-                source: Some(Box::new(self)),
+                source,
             }),
         }
     }
