@@ -113,6 +113,35 @@ async fn creation(run: &mut Run) {
         }
     }
     run.step("nothing", 7, &create(Vec::new())).await;
+    // Dry, for the sake of the broker.
+    let (large, small) = (run.unique("large"), run.unique("small"));
+    let sized = |name: &str, num_partitions| CreatableTopic {
+        num_partitions,
+        ..creatable(name)
+    };
+    for (step, topics) in [
+        ("10,000 partitions", vec![sized(&large, 10_000)]),
+        ("10,001 partitions", vec![sized(&large, 10_001)]),
+        ("99,999,999 partitions", vec![sized(&large, 99_999_999)]),
+        (
+            "10,000 partitions and 2 more",
+            vec![sized(&large, 10_000), sized(&small, 2)],
+        ),
+        (
+            "2 partitions and 10,000 more",
+            vec![sized(&small, 2), sized(&large, 10_000)],
+        ),
+        (
+            "too many partitions and a bad name",
+            vec![sized(&large, 10_001), sized("a b", 1)],
+        ),
+    ] {
+        let dry = CreateTopicsRequest {
+            validate_only: true,
+            ..create(topics)
+        };
+        run.step(step, 7, &dry).await;
+    }
 }
 
 fn real_name(name: &str, dot: char) -> String {
@@ -231,6 +260,13 @@ async fn growth(run: &mut Run) {
             ..grow(name, 9, None)
         };
         run.step("validated", version, &dry).await;
+    }
+    for count in [10_000, 10_002, 10_003, 99_999_999] {
+        let dry = CreatePartitionsRequest {
+            validate_only: true,
+            ..grow(name, count, None)
+        };
+        run.step(&format!("validated to {count}"), 3, &dry).await;
     }
     run.step("one more", 3, &grow(name, 3, None)).await;
     run.step("one more again", 3, &grow(name, 3, None)).await;

@@ -17,6 +17,9 @@ use crate::topic_config::TopicConfig;
 const DYNAMIC_TOPIC_CONFIG: i8 = 1;
 const DEFAULT_CONFIG: i8 = 5;
 
+/// How many entries of its own log a controller writes for one request: one a partition, topic and setting.
+pub(super) const MAX_ENTRIES: usize = 10_000;
+
 /// Why Kafka refuses something about topics: a code and a sentence.
 pub(crate) type TopicError = (ErrorCode, String);
 
@@ -40,6 +43,19 @@ impl NewTopic {
             assignments: Vec::new(),
             configs: Vec::new(),
         }
+    }
+
+    /// How many entries of the controller's log the topic takes.
+    fn entries(&self, state: &State) -> usize {
+        let counted = match self.partitions {
+            -1 => state.options.default_partitions,
+            count => count,
+        };
+        let partitions = match self.assignments.len() {
+            0 => usize::try_from(counted).unwrap_or(0),
+            assigned => assigned,
+        };
+        1 + self.configs.len() + partitions
     }
 
     /// Makes the topic.
@@ -163,17 +179,25 @@ pub(super) fn handle(
     // A name that comes twice is refused once.
     let mut seen = BTreeSet::new();
     let once = request.topics.into_iter();
-    let once = once.filter(|topic| seen.insert(topic.name.clone()));
-    let topics = once.map(|topic| {
-        if names.iter().filter(|name| **name == topic.name).count() > 1 {
+    let once: Vec<_> = once
+        .filter(|topic| seen.insert(topic.name.clone()))
+        .map(new_topic)
+        .collect();
+    let is_too_large = once.iter().map(|topic| topic.entries(state)).sum::<usize>() > MAX_ENTRIES;
+    let topics = once.into_iter().map(|new| {
+        let name = new.name.clone();
+        if is_too_large {
+            let text = "Unable to perform excessively large batch operation.";
+            let error = (ErrorCode::PolicyViolation, text.to_owned());
+            return result(context, name, Err(error));
+        }
+        if names.iter().filter(|other| **other == name).count() > 1 {
             let error = (
                 ErrorCode::InvalidRequest,
                 "Duplicate topic name.".to_owned(),
             );
-            return result(context, topic.name, Err(error));
+            return result(context, name, Err(error));
         }
-        let name = topic.name.clone();
-        let new = new_topic(topic);
         let made = if request.validate_only {
             new.plan(state)
         } else {

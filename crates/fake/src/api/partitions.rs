@@ -9,7 +9,7 @@ use ottla_codec::messages::create_partitions::{
 };
 
 use super::Outcome;
-use super::create_topics::{TopicError, check_assignments, new_partition, place};
+use super::create_topics::{MAX_ENTRIES, TopicError, check_assignments, new_partition, place};
 use crate::state::{RequestContext, State};
 
 pub(super) fn handle(
@@ -73,6 +73,10 @@ fn grow(
         return Err((ErrorCode::InvalidPartitions, text));
     }
     let additional = asked.count - present;
+    if usize::try_from(additional).is_ok_and(|additional| additional > MAX_ENTRIES) {
+        let text = "The server experienced an unexpected error when processing the request.";
+        return Err((ErrorCode::UnknownServerError, text.to_owned()));
+    }
     let layout = match &asked.assignments {
         None => place(
             state,
