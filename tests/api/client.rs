@@ -218,10 +218,45 @@ async fn callers_of_one_refresh_share_it() {
     for waiting in waiting {
         waiting.await.unwrap().unwrap();
     }
-    let requests = cluster.requests().await.unwrap();
-    let asked = requests
-        .iter()
-        .filter(|request| request.api == ApiKey::Metadata)
-        .count();
+    let asked = requests_for_metadata(&cluster).await;
     assert!(asked <= 2, "{asked} metadata requests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_asked_for_does_not_wait_for_the_backoff() {
+    let cluster = FakeCluster::builder()
+        .topic("t", 1)
+        .topic("u", 1)
+        .start_in_memory()
+        .await
+        .unwrap();
+    let client = client_of(&cluster)
+        .retry_backoff(Duration::from_secs(20), Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let producer = client.producer().linger(Duration::ZERO).build().unwrap();
+    let began = Instant::now();
+    client.ready(PATIENCE).await.unwrap();
+    for topic in ["t", "u"] {
+        let delivery = producer.send(Record::to(topic).value("v")).await.unwrap();
+        delivery.await.unwrap();
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    // What is not there is asked for at the pace of the backoff.
+    let before = requests_for_metadata(&cluster).await;
+    let nowhere = producer.send(Record::to("no topic").value("v"));
+    let refused = tokio::time::timeout(Duration::from_secs(30), async { nowhere.await?.await });
+    let error = refused.await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("\"no topic\""), "{error}");
+    assert!(requests_for_metadata(&cluster).await - before <= 2);
+}
+
+async fn requests_for_metadata(cluster: &FakeCluster) -> usize {
+    let requests = cluster.requests().await.unwrap();
+    let metadata = requests.iter().filter(|r| r.api == ApiKey::Metadata);
+    metadata.count()
 }

@@ -159,9 +159,7 @@ impl Admin {
                         }
                         .into())
                     }
-                    (None, Some(&error)) => {
-                        Err(Error::broker("Metadata", error, Some((&*name, -1).into())))
-                    }
+                    (None, Some(&error)) => Err(Error::about_topic("Metadata", error, &name)),
                 };
                 (name, described)
             })

@@ -64,7 +64,9 @@ impl ConsumerHandle {
     ///
     /// # Errors
     ///
-    /// The consumer is closed; a committed position is asked for and there is no group id.
+    /// The consumer is closed; a partition is negative; a committed position is asked for and there is no
+    /// group id. A partition that does not exist is an error of
+    /// [`Consumer::next`](crate::Consumer::next), because it may appear.
     pub fn assign(
         &self,
         partitions: impl IntoIterator<Item = (TopicPartition, StartFrom)>,
@@ -468,7 +470,15 @@ impl ConsumerHandle {
     ) -> Result<BTreeMap<TopicPartition, Start>> {
         partitions
             .into_iter()
-            .map(|(name, from)| Ok((name, self.start(from)?)))
+            .map(|(name, from)| {
+                if name.partition < 0 {
+                    return Err(Error::invalid_argument(format!(
+                        "partition {} is negative",
+                        name.partition
+                    )));
+                }
+                Ok((name, self.start(from)?))
+            })
             .collect()
     }
 

@@ -69,7 +69,8 @@ impl Consumer {
     }
 
     /// Waits for the next batch. Partitions take turns; each partition's batches come in the order of its
-    /// log. `None` once the consumer was closed through a handle.
+    /// log. `None` once the consumer was closed through a handle. While nothing is assigned, or all of it is
+    /// paused, it waits for a handle to change that.
     ///
     /// The [position](ConsumerHandle::position) of its partition moves behind the batch.
     ///

@@ -348,23 +348,17 @@ impl Error {
         code: ErrorCode,
         partition: Option<TopicPartition>,
     ) -> Self {
-        let kind = match code {
-            ErrorCode::TopicAuthorizationFailed
-            | ErrorCode::GroupAuthorizationFailed
-            | ErrorCode::ClusterAuthorizationFailed
-            | ErrorCode::TransactionalIdAuthorizationFailed
-            | ErrorCode::DelegationTokenAuthorizationFailed => ErrorKind::NotAuthorized {
-                code: code.into(),
-                resource: partition.map(|partition| partition.topic.to_string()),
-            },
-            ErrorCode::ProducerFenced => ErrorKind::Fenced,
-            _ => ErrorKind::Broker {
-                api,
-                code: code.into(),
-                partition,
-                message: None,
-            },
-        };
+        Self::new(refusal(api, code, partition))
+    }
+
+    /// What a broker's refusal of a topic means.
+    pub(crate) fn about_topic(api: &'static str, code: ErrorCode, topic: &str) -> Self {
+        let mut kind = refusal(api, code, None);
+        match &mut kind {
+            ErrorKind::NotAuthorized { resource, .. } => *resource = Some(topic.to_owned()),
+            ErrorKind::Broker { message, .. } => *message = Some(format!("topic {topic:?}")),
+            _ => {}
+        }
         Self::new(kind)
     }
 
@@ -387,6 +381,26 @@ impl Error {
 
     pub(crate) fn timeout(operation: &'static str, after: Duration) -> Self {
         Self::new(ErrorKind::Timeout { operation, after })
+    }
+}
+
+fn refusal(api: &'static str, code: ErrorCode, partition: Option<TopicPartition>) -> ErrorKind {
+    match code {
+        ErrorCode::TopicAuthorizationFailed
+        | ErrorCode::GroupAuthorizationFailed
+        | ErrorCode::ClusterAuthorizationFailed
+        | ErrorCode::TransactionalIdAuthorizationFailed
+        | ErrorCode::DelegationTokenAuthorizationFailed => ErrorKind::NotAuthorized {
+            code: code.into(),
+            resource: partition.map(|partition| partition.topic.to_string()),
+        },
+        ErrorCode::ProducerFenced => ErrorKind::Fenced,
+        _ => ErrorKind::Broker {
+            api,
+            code: code.into(),
+            partition,
+            message: None,
+        },
     }
 }
 

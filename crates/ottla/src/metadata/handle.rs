@@ -1,7 +1,7 @@
 //! The handle on the client's metadata.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ottla_cluster::{Broker, Cluster, LeaderHint, Topic};
 use ottla_codec::ErrorCode;
@@ -24,12 +24,16 @@ struct Shared {
     interest: Mutex<BTreeMap<Arc<str>, Interest>>,
     /// Set while somebody wants a refresh that has not begun.
     wanted: Notify,
+    /// Set when a topic comes into view that no request has asked for.
+    news: Notify,
 }
 
 #[derive(Debug)]
 struct Interest {
     holders: usize,
     last_held: Instant,
+    /// Whether a request has asked for it.
+    asked: bool,
 }
 
 /// Keeps one topic in every metadata request while it lives.
@@ -48,6 +52,7 @@ impl Metadata {
                 view,
                 interest,
                 wanted: Notify::new(),
+                news: Notify::new(),
             }),
         }
     }
@@ -75,15 +80,12 @@ impl Metadata {
 
     /// Keeps `topic` in view until the interest is dropped, and for a while after that.
     pub(crate) fn hold(&self, topic: &str) -> TopicInterest {
-        let mut interest = self
-            .shared
-            .interest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut interest = self.interest();
         let name = match interest.get_key_value(topic) {
             Some((name, _)) => name.clone(),
             None => {
                 // A topic nobody asked for yet is in nobody's next answer.
+                self.shared.news.notify_one();
                 self.request_refresh();
                 Arc::from(topic)
             }
@@ -91,6 +93,7 @@ impl Metadata {
         let entry = interest.entry(name.clone()).or_insert(Interest {
             holders: 0,
             last_held: Instant::now(),
+            asked: false,
         });
         entry.holders += 1;
         TopicInterest {
@@ -121,7 +124,7 @@ impl Metadata {
             }
             let failure = view.failure(topic);
             if let Some(failure) = failure.filter(|failure| !failure.is_retriable()) {
-                return Err(Error::broker("Metadata", failure, Some((topic, -1).into())));
+                return Err(Error::about_topic("Metadata", failure, topic));
             }
             self.request_refresh();
             if !matches!(timeout_at(deadline, views.changed()).await, Ok(Ok(()))) {
@@ -191,17 +194,28 @@ impl Metadata {
         self.shared.wanted.notified().await;
     }
 
+    /// Waits for a topic that no request has asked for.
+    pub(super) async fn unasked(&self) {
+        while self.interest().values().all(|entry| entry.asked) {
+            self.shared.news.notified().await;
+        }
+    }
+
     /// The topics to ask about now. Forgets those nobody has held for `max_idle`.
     pub(super) fn topics_in_use(&self, now: Instant, max_idle: Duration) -> Vec<Arc<str>> {
-        let mut interest = self
-            .shared
-            .interest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut interest = self.interest();
         interest.retain(|_, entry| {
             entry.holders > 0 || now.saturating_duration_since(entry.last_held) < max_idle
         });
+        for entry in interest.values_mut() {
+            entry.asked = true;
+        }
         interest.keys().cloned().collect()
+    }
+
+    fn interest(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Interest>> {
+        let interest = &self.shared.interest;
+        interest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

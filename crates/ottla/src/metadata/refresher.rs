@@ -45,6 +45,8 @@ impl Refresher {
                 biased;
                 () = self.shutdown.cancelled() => return,
                 () = sleep_until(not_before) => {}
+                // Brokers that answer are not spared a first question.
+                () = self.metadata.unasked(), if self.metadata.view().unreachable.is_none() => {}
             }
             let shutdown = self.shutdown.clone();
             tokio::select! {
