@@ -1,9 +1,14 @@
 //! `ottla produce`.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use ottla_fake::FakeCluster;
 use ottla_fake::codec::messages::produce::ProduceRequest;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
-use crate::support::{cluster, file, log, ottla_on, ottla_reading, values};
+use crate::support::{cluster, command_on, file, log, ottla_on, ottla_reading, values};
 
 #[tokio::test]
 async fn every_line_of_stdin_is_a_record() {
@@ -115,4 +120,43 @@ async fn what_an_answer_was_lost_for_is_written_once() {
     ended.good();
     assert_eq!(values(&cluster, 0).await, [b"a", b"b", b"c"]);
     assert_eq!(cluster.violations().await.unwrap(), []);
+}
+
+/// What a producer takes whose broker has stopped answering: its byte budget and a fixed part beside it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_silent_broker_does_not_make_it_grow() {
+    const BUDGET: u64 = 32 << 20;
+    const BESIDE: u64 = 24 << 20;
+
+    // From large batches, and from those that are hardly more than their bookkeeping.
+    for settings in ["", "-X batch.size=1"] {
+        let cluster = cluster(6).await;
+        let _held = cluster.on::<ProduceRequest>().always().hold();
+        let mut child = command_on(&cluster, &format!("produce -t t {settings}"))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        let lines = "a line like many others, of no great length\n".repeat(1000);
+        let mut taken = 0;
+        // It reads as long as it has room.
+        while let Ok(fed) = timeout(Duration::from_secs(2), pipe.write_all(lines.as_bytes())).await
+        {
+            fed.unwrap();
+            taken += lines.len() as u64;
+            assert!(taken < 10 * BUDGET, "it reads on and on");
+        }
+        assert!(taken > 512 << 10, "{settings:?}: it reads {taken} bytes only");
+        let status = format!("/proc/{}/status", child.id().unwrap());
+        let status = std::fs::read_to_string(status).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        let peak = peak.unwrap().parse::<u64>().unwrap() * 1024;
+        assert!(
+            peak < BUDGET + BESIDE,
+            "{settings:?}: {peak} bytes for {taken} read"
+        );
+        child.kill().await.unwrap();
+    }
 }
