@@ -172,6 +172,11 @@ impl Outcome {
         Arc::new(Self(Mutex::new(Fate::Open(Vec::new()))))
     }
 
+    /// Whether anybody holds a delivery of it.
+    pub(crate) fn is_followed(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
     fn fate(&self) -> MutexGuard<'_, Fate> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

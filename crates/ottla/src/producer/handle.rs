@@ -127,7 +127,8 @@ impl Producer {
 
     /// Sends what lingers, and waits until every record taken in before this call has its outcome.
     ///
-    /// Every [`Delivery`] of them is resolved when this returns. It takes no longer than the
+    /// Every [`Delivery`] of them is resolved when this returns; a failure whose delivery was dropped shows in
+    /// the [`metrics`](Self::metrics) and as a warning in the log. It takes no longer than the
     /// [`delivery_timeout`](crate::ProducerBuilder::delivery_timeout).
     ///
     /// # Cancel safety

@@ -252,13 +252,14 @@ impl Accumulator {
         self.metrics.records_failed += u64::from(batch.records);
         let error = self.failure(partition, cause, reason);
         let error = error.with_possibly_written(possibly_written);
-        tracing::debug!(
-            partition = %self.name(partition),
-            records = batch.records,
-            %error,
-            possibly_written,
-            "records were not delivered"
-        );
+        let (name, records) = (self.name(partition), batch.records);
+        // Whoever closes a producer is told by the call how many records were left.
+        if batch.outcome.is_followed() || cause == Cause::Closed {
+            tracing::debug!(partition = %name, records, %error, possibly_written, "records were not delivered");
+        } else {
+            tracing::warn!(partition = %name, records, %error, possibly_written,
+                "records were not delivered, and nobody waits to hear of it");
+        }
         batch.outcome.failed(error, &mut self.wakers);
     }
 

@@ -596,6 +596,31 @@ fn a_recreated_topic_fails_what_was_meant_for_the_old_one() {
 }
 
 #[test]
+fn a_failure_that_nobody_follows_is_a_warning() {
+    let warnings = |followed: bool| {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(log.reopen().unwrap())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut rig = Rig::new(limits(), &[1]);
+            let delivery = followed.then_some(rig.send(0, 10));
+            rig.accumulator.abort(Cause::TopicGone);
+            drop(delivery);
+        });
+        std::fs::read_to_string(log.path()).unwrap()
+    };
+    assert_eq!(warnings(true), "");
+    let warned = warnings(false);
+    assert_eq!(warned.lines().count(), 1, "{warned}");
+    assert!(
+        warned.contains("t-0") && warned.contains("records=1"),
+        "{warned}"
+    );
+}
+
+#[test]
 fn a_closed_producer_says_why() {
     let mut rig = Rig::new(limits(), &[1]);
     let delivery = rig.send(0, 10);

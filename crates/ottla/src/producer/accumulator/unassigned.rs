@@ -325,6 +325,13 @@ impl Accumulator {
         if let Some((_, error)) = failed.first() {
             let records = failed.len();
             tracing::debug!(records, %error, "records were not delivered");
+            let unheard = failed
+                .iter()
+                .filter(|(record, _)| !record.outcome.is_followed());
+            let records = unheard.count();
+            if records > 0 && !matches!(error.kind(), ErrorKind::Closed { .. }) {
+                tracing::warn!(records, %error, "records were not delivered, and nobody waits to hear of it");
+            }
         }
         for (record, error) in failed {
             self.wakers.extend(self.memory.give_back(record.charge));
