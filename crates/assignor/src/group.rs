@@ -23,6 +23,7 @@ pub(crate) struct Group<'a> {
     first: Vec<usize>,
     /// Every topic's subscribers, ascending.
     subscribers: Vec<Vec<MemberIndex>>,
+    all_alike: bool,
 }
 
 impl<'a> Group<'a> {
@@ -39,22 +40,22 @@ impl<'a> Group<'a> {
             .collect();
 
         let mut subscribers: Vec<Vec<MemberIndex>> = vec![Vec::new(); known.len()];
-        let mut subscription: Vec<usize> = Vec::new();
-        for (i, (member, number)) in members.iter().zip(0..).enumerate() {
-            // Members mostly subscribe to the same topics in the same order, and then nothing is looked up again.
-            if i == 0 || member.topics != members[i - 1].topics {
-                subscription.clear();
-                subscription.extend(
-                    member
-                        .topics
-                        .iter()
-                        .filter_map(|name| index.get(name.as_str())),
-                );
-                subscription.sort_unstable();
-                subscription.dedup();
-            }
-            for &topic in &subscription {
-                subscribers[topic].push(number);
+        let mut all_alike = true;
+        let mut from: MemberIndex = 0;
+        // Members mostly subscribe to the same topics in the same order, and then nothing is looked up again.
+        for alike in members.chunk_by(|a, b| a.topics == b.topics) {
+            let set = |member: &'a Member| member.topics.iter().collect::<BTreeSet<_>>();
+            all_alike = all_alike && (from == 0 || set(&alike[0]) == set(&members[0]));
+            let numbers = from..from + alike.len() as MemberIndex;
+            from = numbers.end;
+            let subscription = alike[0].topics.iter();
+            let mut subscription: Vec<usize> = subscription
+                .filter_map(|name| index.get(name.as_str()).copied())
+                .collect();
+            subscription.sort_unstable();
+            subscription.dedup();
+            for topic in subscription {
+                subscribers[topic].extend(numbers.clone());
             }
         }
 
@@ -73,6 +74,7 @@ impl<'a> Group<'a> {
             topics: known,
             first,
             subscribers,
+            all_alike,
         }
     }
 
@@ -113,6 +115,16 @@ impl<'a> Group<'a> {
         self.first[topic]..self.first[topic + 1]
     }
 
+    /// The partitions of several topics, in their order.
+    pub(crate) fn partitions_of(&self, topics: &[usize]) -> impl Iterator<Item = usize> {
+        topics.iter().flat_map(|&topic| self.partitions(topic))
+    }
+
+    /// The topic of an existing partition.
+    pub(crate) fn topic_of(&self, partition: usize) -> usize {
+        self.first.partition_point(|&first| first <= partition) - 1
+    }
+
     /// A topic's subscribers, ascending.
     pub(crate) fn subscribers(&self, topic: usize) -> &[MemberIndex] {
         &self.subscribers[topic]
@@ -125,10 +137,7 @@ impl<'a> Group<'a> {
 
     /// Whether all members subscribe to the same topics, those without partitions or metadata included.
     pub(crate) fn subscriptions_are_equal(&self) -> bool {
-        let set = |member: &'a Member| member.topics.iter().collect::<BTreeSet<_>>();
-        self.members
-            .windows(2)
-            .all(|pair| pair[0].topics == pair[1].topics || set(&pair[0]) == set(&pair[1]))
+        self.all_alike
     }
 
     /// The topics' indices by name.

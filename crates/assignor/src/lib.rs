@@ -43,5 +43,5 @@ pub use assignor::{AssignError, Assignor, RebalanceProtocol};
 pub use member::{Assignment, Member, TopicPartitions};
 pub use range::RangeAssignor;
 pub use round_robin::RoundRobinAssignor;
-pub use sticky::{CooperativeStickyAssignor, StickyAssignor};
+pub use sticky::{CooperativeStickyAssignor, StickyAssignor, StickyUserData};
 pub use topics::{Topic, Topics};

@@ -28,6 +28,11 @@ pub(crate) fn by_id(a: &Member, b: &Member) -> Ordering {
     utf16(&a.id, &b.id)
 }
 
+/// By member id as Python compares strings, by code points: the order of the bytes in UTF-8.
+pub(crate) fn by_code_points(a: &Member, b: &Member) -> Ordering {
+    a.id.cmp(&b.id)
+}
+
 /// Static members first, by instance id, then the others by member id (KIP-345).
 pub(crate) fn by_instance(a: &Member, b: &Member) -> Ordering {
     match (&a.instance_id, &b.instance_id) {

@@ -33,6 +33,17 @@ impl<'a> Situation<'a> {
         }
     }
 
+    /// The situation where nobody cares for racks.
+    pub(crate) fn without_racks(group: Group<'a>, claims: Claims) -> Self {
+        Self {
+            equal_subscriptions: group.subscriptions_are_equal(),
+            group,
+            claims,
+            racks: Racks::default(),
+            rack_aware: false,
+        }
+    }
+
     /// Whether a member may have a partition as far as racks are concerned.
     pub(crate) fn racks_match(&self, member: MemberIndex, partition: usize) -> bool {
         !self.rack_aware || self.racks.matches(member, partition)

@@ -4,16 +4,36 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::group::{Group, MemberIndex};
-use crate::{TopicPartitions, order};
+use crate::order;
 
 /// The generation of a claim that does not say as of when it is.
 pub(crate) const NO_GENERATION: i32 = -1;
 
 /// What one member says it was given, and in which generation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Claim<'a> {
-    pub(crate) partitions: Cow<'a, TopicPartitions>,
+    pub(crate) partitions: Vec<(Cow<'a, str>, Cow<'a, [i32]>)>,
     pub(crate) generation: i32,
+}
+
+impl<'a> Claim<'a> {
+    /// Those of the claimed partitions that exist.
+    pub(crate) fn existing<'g>(
+        &'g self,
+        group: &'g Group<'_>,
+        indices: &'g HashMap<&str, usize>,
+    ) -> impl Iterator<Item = usize> + use<'g, 'a> {
+        let known = self.partitions.iter().filter_map(|(topic, numbers)| {
+            let &index = indices.get(topic.as_ref())?;
+            Some((group.partitions(index), numbers))
+        });
+        known.flat_map(|(partitions, numbers)| {
+            let numbers = numbers
+                .iter()
+                .filter_map(|&number| usize::try_from(number).ok());
+            numbers.filter_map(move |number| partitions.clone().nth(number))
+        })
+    }
 }
 
 /// What the claims of all members come to, partition by partition. Claims to partitions that do not exist, or that
@@ -50,7 +70,7 @@ impl Claims {
         // By id, so that equally old claims are settled without regard to the order of the members.
         for member in group.sorted_members(order::by_id) {
             let claim = &claims[member as usize];
-            for partition in existing(group, &indices, &claim.partitions) {
+            for partition in claim.existing(group, &indices) {
                 let (generation, claimants) = &mut newest[partition];
                 if *claimants == Newest::Nobody || *generation < claim.generation {
                     (*generation, *claimants) = (claim.generation, Newest::One(member));
@@ -79,6 +99,45 @@ impl Claims {
         }
     }
 
+    /// Weighs claims as aiokafka does: of several in one generation the first listed member's counts, or in generation
+    /// 0 the last, and a partition's earlier owner is whoever claims it in the generation before its newest.
+    pub(crate) fn of_aiokafka(group: &Group<'_>, claims: &[Claim<'_>]) -> Self {
+        let indices = group.topic_indices();
+        let mut newest: Vec<Option<(i32, MemberIndex)>> = vec![None; group.partition_count()];
+        let mut earlier = newest.clone();
+        for (claim, member) in claims.iter().zip(0..) {
+            let generation = claim.generation;
+            for partition in claim.existing(group, &indices) {
+                let (newest, earlier) = (&mut newest[partition], &mut earlier[partition]);
+                let is = |slot: &Option<(i32, MemberIndex)>| {
+                    slot.is_some_and(|(other, _)| other == generation)
+                };
+                let is_after = |slot: &Option<(i32, MemberIndex)>| {
+                    slot.is_none_or(|(other, _)| other < generation)
+                };
+                let claimed = Some((generation, member));
+                if is_after(newest) {
+                    *earlier = newest.replace((generation, member));
+                } else if is(newest) {
+                    if generation == 0 {
+                        *newest = claimed;
+                    }
+                } else if is_after(earlier) || is(earlier) && generation == 0 {
+                    *earlier = claimed;
+                }
+            }
+        }
+        let member = |slot: Option<(i32, MemberIndex)>| slot.map(|(_, member)| member);
+        Self {
+            newest: newest
+                .into_iter()
+                .map(|slot| member(slot).map_or(Newest::Nobody, Newest::One))
+                .collect(),
+            contested: BTreeMap::new(),
+            earlier: earlier.into_iter().map(member).collect(),
+        }
+    }
+
     /// Who claims a partition with the best right.
     pub(crate) fn newest(&self, partition: usize) -> Newest {
         self.newest[partition]
@@ -99,28 +158,9 @@ impl Claims {
             .is_some_and(|claimants| claimants.contains(&member))
     }
 
-    /// The last owner from before the group's current generation, as far as it is still a member: someone to prefer
-    /// when the partition has to move anyway.
+    /// The last owner from before, as far as it is still a member: someone to prefer when the partition has to move
+    /// anyway.
     pub(crate) fn earlier_owner(&self, partition: usize) -> Option<MemberIndex> {
         self.earlier[partition]
     }
-}
-
-/// Those of the named partitions that exist.
-fn existing<'a>(
-    group: &'a Group<'_>,
-    indices: &'a HashMap<&str, usize>,
-    partitions: &'a TopicPartitions,
-) -> impl Iterator<Item = usize> + 'a {
-    partitions
-        .iter()
-        .filter_map(|(topic, numbers)| {
-            Some((group.partitions(*indices.get(topic.as_str())?), numbers))
-        })
-        .flat_map(|(partitions, numbers)| {
-            let numbers = numbers
-                .iter()
-                .filter_map(|&number| usize::try_from(number).ok());
-            numbers.filter_map(move |number| partitions.clone().nth(number))
-        })
 }

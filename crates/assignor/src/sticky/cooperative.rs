@@ -1,6 +1,5 @@
 //! The sticky assignor of the cooperative protocol.
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::balance::Situation;
@@ -89,9 +88,14 @@ fn claim(member: &Member) -> Claim<'_> {
             .and_then(user_data::decode_cooperative)
     };
     Claim {
-        partitions: Cow::Borrowed(&member.owned),
+        partitions: member
+            .owned
+            .iter()
+            .map(|(topic, numbers)| (topic.into(), numbers.into()))
+            .collect(),
         generation: member
             .generation
+            .filter(|&generation| generation > NO_GENERATION)
             .or_else(in_user_data)
             .unwrap_or(NO_GENERATION),
     }

@@ -1,11 +1,10 @@
 //! The sticky assignor of the eager protocol.
 
-use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use super::balance::Situation;
 use super::claims::{Claim, NO_GENERATION};
-use super::user_data;
+use super::{StickyUserData, aiokafka};
 use crate::{AssignError, Assignment, Assignor, Member, TopicPartitions, Topics};
 
 /// Kafka's `sticky`: as balanced as subscriptions allow, and within that as few movements as possible (KIP-54).
@@ -46,12 +45,36 @@ use crate::{AssignError, Assignment, Assignor, Member, TopicPartitions, Topics};
 #[doc(alias = "org.apache.kafka.clients.consumer.StickyAssignor")]
 pub struct StickyAssignor {
     memory: Mutex<Option<(TopicPartitions, i32)>>,
+    as_aiokafka: bool,
 }
 
 impl StickyAssignor {
     /// The assignor of a member that was not given anything yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with aiokafka's way of balancing: where a group's leader may be either, partitions do not move
+    /// because the other one leads.
+    ///
+    /// Java has an algorithm of its own for equal subscriptions; aiokafka uses its general one always. What moves
+    /// differs, the counts do not. Besides:
+    ///
+    /// - of several newest claims to a partition the one by the member with the least id wins (in generation 0 the
+    ///   greatest), where aiokafka takes the first (the last) in its map of members;
+    /// - subscriptions are equal if they name the known topics in the same order, and no topic is known that nobody
+    ///   subscribes to;
+    /// - user data without a generation (version 0) is no claim;
+    /// - racks do not count, and ids are in order of code points, not of UTF-16's.
+    ///
+    /// Not as aiokafka does it: no partition returns to an earlier owner that no longer subscribes, and no input
+    /// fails.
+    #[doc(alias = "aiokafka.coordinator.assignors.sticky.StickyPartitionAssignor")]
+    pub fn as_aiokafka() -> Self {
+        Self {
+            as_aiokafka: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -63,13 +86,28 @@ impl Assignor for StickyAssignor {
     fn user_data(&self, _topics: &[String]) -> Option<Vec<u8>> {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let (partitions, generation) = memory.as_ref()?;
-        user_data::encode_sticky(partitions, *generation)
+        let data = StickyUserData {
+            partitions: partitions
+                .iter()
+                .map(|(topic, numbers)| (topic.into(), numbers.clone()))
+                .collect(),
+            generation: Some(*generation),
+        };
+        data.encode()
     }
 
     fn assign(&self, topics: &Topics, members: &[Member]) -> Result<Vec<Assignment>, AssignError> {
-        let claims: Vec<Claim<'_>> = members.iter().map(claim).collect();
-        let situation = Situation::new(topics, members, &claims);
-        Ok(situation.assignments(&situation.balance()))
+        let memories = members.iter().map(|member| {
+            let data = StickyUserData::decode(member.user_data.as_deref()?)?;
+            (data.generation.is_some() || !self.as_aiokafka).then_some(data)
+        });
+        let claims: Vec<Claim<'_>> = memories.map(claim).collect();
+        Ok(if self.as_aiokafka {
+            aiokafka::assign(topics, members, &claims)
+        } else {
+            let situation = Situation::new(topics, members, &claims);
+            situation.assignments(&situation.balance())
+        })
     }
 
     fn on_assignment(&self, assignment: &Assignment, generation: i32) {
@@ -78,14 +116,14 @@ impl Assignor for StickyAssignor {
     }
 }
 
-fn claim(member: &Member) -> Claim<'_> {
-    let memory = member
-        .user_data
-        .as_deref()
-        .and_then(user_data::decode_sticky);
-    let (partitions, generation) = memory.unwrap_or((TopicPartitions::new(), NO_GENERATION));
+fn claim(memory: Option<StickyUserData<'_>>) -> Claim<'_> {
+    let memory = memory.unwrap_or_default();
     Claim {
-        partitions: Cow::Owned(partitions),
-        generation,
+        partitions: memory
+            .partitions
+            .into_iter()
+            .map(|(topic, numbers)| (topic, numbers.into()))
+            .collect(),
+        generation: memory.generation.unwrap_or(NO_GENERATION),
     }
 }

@@ -1,51 +1,29 @@
 //! Balancing where members subscribe to different topics.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use super::balance::Situation;
 use super::movements::Movements;
 use crate::group::{MemberIndex, Owners};
-use crate::order;
+use crate::{Member, order};
 
 /// Members keep what they have, what nobody has goes to those with the fewest partitions, and then partitions move
 /// from members with more to members with fewer until no move makes the assignment more balanced. With racks, only
 /// what is in a member's own rack is kept, and what can be given within racks is given first.
 pub(crate) fn assign(situation: &Situation<'_>) -> Owners {
-    let mut balance = Balance::new(situation);
-    let must_revoke = balance.keep();
-
-    // Topics with few possible owners first: they leave the least choice.
     let group = &situation.group;
+    let mut balance = Balance::new(situation, order::by_id);
+    let must_revoke = balance.keep();
+    // Topics with few possible owners first: they leave the least choice.
     let mut topics: Vec<usize> = (0..group.topic_count()).collect();
     topics.sort_by_key(|&topic| group.subscribers(topic).len());
-    let unassigned: Vec<(usize, Vec<usize>)> = topics
-        .iter()
-        .map(|&topic| (topic, balance.unassigned(topic)))
-        .collect();
-    for (topic, partitions) in &unassigned {
-        if situation.rack_aware {
-            balance.give_within_racks(*topic, partitions);
-        }
-    }
-    for &topic in &topics {
-        balance.give(topic);
-    }
-
-    // First with only what has just been given out, unless something is taken away from its owner anyway.
-    if !must_revoke {
-        balance.even_out(&unassigned);
-    }
-    let all: Vec<(usize, Vec<usize>)> = topics
-        .iter()
-        .map(|&topic| (topic, group.partitions(topic).collect()))
-        .collect();
-    balance.even_out(&all);
-    balance.owners
+    let all: Vec<usize> = group.partitions_of(&topics).collect();
+    balance.complete(&topics, &all, must_revoke)
 }
 
 /// An assignment being balanced.
-struct Balance<'a> {
+pub(super) struct Balance<'a> {
     situation: &'a Situation<'a>,
     owners: Owners,
     counts: Vec<usize>,
@@ -55,14 +33,12 @@ struct Balance<'a> {
 }
 
 impl<'a> Balance<'a> {
-    fn new(situation: &'a Situation<'a>) -> Self {
+    pub(super) fn new(
+        situation: &'a Situation<'a>,
+        order: fn(&Member, &Member) -> Ordering,
+    ) -> Self {
         let mut places = vec![0; situation.group.members().len()];
-        for (member, place) in situation
-            .group
-            .sorted_members(order::by_id)
-            .into_iter()
-            .zip(0..)
-        {
+        for (member, place) in situation.group.sorted_members(order).into_iter().zip(0..) {
             places[member as usize] = place;
         }
         Self {
@@ -74,9 +50,34 @@ impl<'a> Balance<'a> {
         }
     }
 
+    /// Gives out what nobody has, topic by topic, and evens out, with the partitions in the order of `all`: first
+    /// only with what has just been given out, unless something is taken away from its owner anyway.
+    pub(super) fn complete(mut self, topics: &[usize], all: &[usize], must_revoke: bool) -> Owners {
+        let group = &self.situation.group;
+        let unassigned: Vec<usize> = group
+            .partitions_of(topics)
+            .filter(|&partition| self.owners[partition].is_none())
+            .collect();
+        if self.situation.rack_aware {
+            self.give_within_racks(&unassigned);
+        }
+        for &topic in topics {
+            self.give(topic);
+        }
+        if !must_revoke {
+            self.even_out(&unassigned);
+        }
+        self.even_out(all);
+        self.owners
+    }
+
+    pub(super) fn owner(&self, partition: usize) -> Option<MemberIndex> {
+        self.owners[partition]
+    }
+
     /// Lets members keep what is theirs beyond doubt. Returns whether one must lose something it has: it no longer
     /// subscribes to the topic, or the partition is in no rack of its own.
-    fn keep(&mut self) -> bool {
+    pub(super) fn keep(&mut self) -> bool {
         let Situation { group, claims, .. } = self.situation;
         let mut must_revoke = false;
         for topic in 0..group.topic_count() {
@@ -99,23 +100,16 @@ impl<'a> Balance<'a> {
         self.counts[owner as usize] += 1;
     }
 
-    fn unassigned(&self, topic: usize) -> Vec<usize> {
-        self.situation
-            .group
-            .partitions(topic)
-            .filter(|&partition| self.owners[partition].is_none())
-            .collect()
-    }
-
     /// What orders members by who should get the next partition.
     fn need(&self, member: MemberIndex) -> (usize, u32) {
         (self.counts[member as usize], self.places[member as usize])
     }
 
-    /// Gives partitions of one topic to whoever has the fewest among the subscribers that are near, if any is.
-    fn give_within_racks(&mut self, topic: usize, partitions: &[usize]) {
+    /// Gives partitions to whoever has the fewest among the subscribers that are near, if any is.
+    fn give_within_racks(&mut self, partitions: &[usize]) {
         let situation = self.situation;
         for &partition in partitions {
+            let topic = situation.group.topic_of(partition);
             let subscribers = situation.group.subscribers(topic).iter().copied();
             let near = subscribers.filter(|&member| situation.racks_match(member, partition));
             if let Some(member) = near.min_by_key(|&member| self.need(member)) {
@@ -126,7 +120,12 @@ impl<'a> Balance<'a> {
 
     /// Gives what nobody has of one topic to whichever subscribers have the fewest.
     fn give(&mut self, topic: usize) {
-        let unassigned = self.unassigned(topic);
+        let unassigned: Vec<usize> = self
+            .situation
+            .group
+            .partitions(topic)
+            .filter(|&partition| self.owners[partition].is_none())
+            .collect();
         if unassigned.is_empty() {
             return;
         }
@@ -144,48 +143,39 @@ impl<'a> Balance<'a> {
         }
     }
 
-    /// Moves partitions of these topics to members with at least two fewer than the owner, until there are none.
+    /// Moves partitions to members with at least two fewer than the owner, until there are none.
     ///
     /// It ends because every movement lowers the sum of the squares of all counts.
-    fn even_out(&mut self, topics: &[(usize, Vec<usize>)]) {
+    fn even_out(&mut self, partitions: &[usize]) {
+        let Situation { group, claims, .. } = self.situation;
+        // Whoever has the fewest of each topic's subscribers, as far as that is known.
+        let mut least: Vec<Option<MemberIndex>> = vec![None; group.topic_count()];
         loop {
+            // It only ever grows, so that whoever has no more than one over it can be passed by.
+            let fewest = self.counts.iter().min().copied().unwrap_or(0);
             let mut moved = false;
-            for (topic, partitions) in topics {
-                let topic = *topic;
-                let subscribers = self.situation.group.subscribers(topic);
-                if subscribers.len() < 2 {
-                    continue;
-                }
-                let neediest = |balance: &Self| {
-                    subscribers
-                        .iter()
-                        .copied()
-                        .min_by_key(|&member| balance.need(member))
-                };
-                let Some(mut least) = neediest(self) else {
+            for &partition in partitions {
+                let Some(owner) = self.owners[partition] else {
                     continue;
                 };
-                for &partition in partitions {
-                    let Some(owner) = self.owners[partition] else {
-                        continue;
-                    };
-                    let returns =
-                        self.situation
-                            .claims
-                            .earlier_owner(partition)
-                            .filter(|&member| {
-                                self.situation.group.subscribes(member, topic)
-                                    && self.is_better_off(owner, member)
-                            });
-                    let to = returns.unwrap_or(least);
-                    if self.is_better_off(owner, to) {
-                        self.shift(topic, partition, owner, to);
-                        moved = true;
-                        if let Some(member) = neediest(self) {
-                            least = member;
-                        }
-                    }
+                if self.counts[owner as usize] <= fewest + 1 {
+                    continue;
                 }
+                let topic = group.topic_of(partition);
+                let returns = claims.earlier_owner(partition).filter(|&member| {
+                    group.subscribes(member, topic) && self.is_better_off(owner, member)
+                });
+                let subscribers = group.subscribers(topic).iter().copied();
+                let neediest = || subscribers.min_by_key(|&member| self.need(member));
+                let Some(to) = returns.or_else(|| {
+                    least[topic] = least[topic].or_else(neediest);
+                    least[topic].filter(|&least| self.is_better_off(owner, least))
+                }) else {
+                    continue;
+                };
+                self.shift(topic, partition, owner, to);
+                moved = true;
+                least.fill(None);
             }
             if !moved {
                 break;

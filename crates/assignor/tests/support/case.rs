@@ -52,6 +52,8 @@ pub struct Case {
     /// In files that hold cases of several assignors.
     pub assignor: Option<String>,
     pub topics: Topics,
+    /// Topics that the metadata marks as internal.
+    pub internal: Vec<String>,
     /// Without claims: where those go depends on the assignor.
     pub members: Vec<Member>,
     /// None for a member that never had anything, or whose claim is raw user data.
@@ -77,6 +79,7 @@ pub struct Answer {
     pub unwithheld: bool,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 pub struct Measures {
     pub valid: bool,
     pub balanced: bool,
@@ -109,6 +112,10 @@ impl Case {
             name: name.to_owned(),
             assignor: value["assignor"].as_str().map(str::to_owned),
             topics: topics.collect(),
+            internal: array(&value["internal"])
+                .iter()
+                .map(|topic| text(topic).to_owned())
+                .collect(),
             members: members
                 .iter()
                 .map(|member| read_member(member, &names))

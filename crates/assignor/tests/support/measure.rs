@@ -119,7 +119,12 @@ pub fn newest_claimants(claims: &[Claim]) -> BTreeMap<(String, i32), BTreeSet<us
 
 /// How many partitions stay with their earlier owner and how many leave it. The earlier owner is the only claimant
 /// of the highest generation, if it still subscribes.
-pub fn kept_and_moved(members: &[Member], claims: &[Claim], owners: &Owners) -> (usize, usize) {
+pub fn kept_and_moved(
+    topics: &Topics,
+    members: &[Member],
+    claims: &[Claim],
+    owners: &Owners,
+) -> (usize, usize) {
     let (mut kept, mut moved) = (0, 0);
     for ((topic, partition), claimants) in newest_claimants(claims) {
         let &[claimant] = &claimants.into_iter().collect::<Vec<_>>()[..] else {
@@ -129,6 +134,9 @@ pub fn kept_and_moved(members: &[Member], claims: &[Claim], owners: &Owners) -> 
             .get(&topic)
             .and_then(|slots| slots.get(usize::try_from(partition).ok()?));
         let Some(slot) = slot else { continue };
+        if topics.partition_count(&topic) <= u32::try_from(partition).ok() {
+            continue;
+        }
         if members[claimant].topics.contains(&topic) {
             if slot.contains(&claimant) {
                 kept += 1
