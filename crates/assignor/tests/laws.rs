@@ -119,6 +119,7 @@ fn claims(members: &[Member]) -> Vec<Claim> {
     members.iter().map(claim).collect()
 }
 
+/// Those that decide as Java does.
 fn assignors() -> [Box<dyn Assignor>; 4] {
     [
         Box::new(RangeAssignor::new()),
@@ -126,6 +127,11 @@ fn assignors() -> [Box<dyn Assignor>; 4] {
         Box::new(StickyAssignor::new()),
         Box::new(CooperativeStickyAssignor::new()),
     ]
+}
+
+/// Both ways of balancing that go by the name of `sticky`.
+fn stickies() -> [StickyAssignor; 2] {
+    [StickyAssignor::new(), StickyAssignor::as_aiokafka()]
 }
 
 /// Every partition's owner by the owner's id.
@@ -153,7 +159,8 @@ proptest! {
 
     #[test]
     fn every_partition_has_one_owner_who_subscribes(topics in topics(true), members in members(true)) {
-        for assignor in assignors() {
+        let as_aiokafka: Box<dyn Assignor> = Box::new(StickyAssignor::as_aiokafka());
+        for assignor in assignors().into_iter().chain([as_aiokafka]) {
             let owners = owners(&topics, &members, &assign(assignor.as_ref(), &topics, &members));
             if assignor.name() == "cooperative-sticky" {
                 let target = CooperativeStickyAssignor::new().target(&topics, &members);
@@ -214,15 +221,21 @@ proptest! {
         prop_assert!(is_balanced(&members, &sticky), "sticky: {sticky:?}");
         let target = owners(&topics, &members, &CooperativeStickyAssignor::new().target(&topics, &members));
         prop_assert_eq!(sticky, target);
+        let as_aiokafka = assign(&StickyAssignor::as_aiokafka(), &topics, &members);
+        let as_aiokafka = owners(&topics, &members, &as_aiokafka);
+        prop_assert!(is_balanced(&members, &as_aiokafka), "as aiokafka: {as_aiokafka:?}");
     }
 
     #[test]
     fn assigning_again_moves_nothing(topics in topics(false), members in members(false)) {
-        let sticky = StickyAssignor::new();
-        let first = assign(&sticky, &topics, &members);
-        let again = after(&members, &first, 9);
-        prop_assert_eq!(&assign(&sticky, &topics, &again), &first);
-        prop_assert_eq!(&assign(&CooperativeStickyAssignor::new(), &topics, &again), &first);
+        for sticky in stickies() {
+            let first = assign(&sticky, &topics, &members);
+            let again = after(&members, &first, 9);
+            for other in stickies() {
+                prop_assert_eq!(&assign(&other, &topics, &again), &first);
+            }
+            prop_assert_eq!(&assign(&CooperativeStickyAssignor::new(), &topics, &again), &first);
+        }
     }
 
     #[test]
@@ -235,6 +248,26 @@ proptest! {
             let other = owners(&topics, &shuffled, &assign(assignor.as_ref(), &topics, &shuffled));
             prop_assert_eq!(by_id(&members, one), by_id(&shuffled, other), "{}", assignor.name());
         }
+    }
+
+    /// As aiokafka does it, the order of members shows where several claim one partition, and there alone.
+    #[test]
+    fn nor_does_it_as_aiokafka_where_claims_are_undisputed(
+        topics in topics(false),
+        members in members(false),
+        rest in any::<prop::sample::Index>(),
+        shift in any::<prop::sample::Index>(),
+    ) {
+        prop_assume!(members.len() > 1);
+        let sticky = StickyAssignor::as_aiokafka();
+        let mut members = after(&members, &assign(&sticky, &topics, &members), 9);
+        members.remove(rest.index(members.len()));
+        members.push(Member::new("joiner", NAMES));
+        let mut turned = members.clone();
+        turned.rotate_left(shift.index(members.len()));
+        let one = owners(&topics, &members, &assign(&sticky, &topics, &members));
+        let other = owners(&topics, &turned, &assign(&sticky, &topics, &turned));
+        prop_assert_eq!(by_id(&members, one), by_id(&turned, other));
     }
 
     #[test]
@@ -261,44 +294,45 @@ proptest! {
             member.topics = NAMES.map(str::to_owned).to_vec();
         }
         let one = change.index(members.len());
-        let sticky = StickyAssignor::new();
+        for sticky in stickies() {
+            let given = assign(&sticky, &topics, &members);
+            let mut rest = after(&members, &given, 9);
+            rest.remove(one);
+            let left = owners(&topics, &rest, &assign(&sticky, &topics, &rest));
+            prop_assert_eq!(kept_and_moved(&topics, &rest, &claims(&rest), &left).1, 0);
 
-        let given = assign(&sticky, &topics, &members);
-        let mut rest = after(&members, &given, 9);
-        rest.remove(one);
-        let left = owners(&topics, &rest, &assign(&sticky, &topics, &rest));
-        prop_assert_eq!(kept_and_moved(&topics, &rest, &claims(&rest), &left).1, 0);
-
-        let mut rest = members.clone();
-        let joiner = Member { owned: TopicPartitions::new(), ..rest.remove(one) };
-        let given = assign(&sticky, &topics, &rest);
-        let mut all = after(&rest, &given, 9);
-        all.push(joiner);
-        let joined = owners(&topics, &all, &assign(&sticky, &topics, &all));
-        let share = counts(&all, &joined)[all.len() - 1];
-        prop_assert_eq!(kept_and_moved(&topics, &all, &claims(&all), &joined).1, share);
-        let partitions: usize = joined.values().map(Vec::len).sum();
-        prop_assert!(share <= partitions.div_ceil(all.len()));
+            let mut rest = members.clone();
+            let joiner = Member { owned: TopicPartitions::new(), ..rest.remove(one) };
+            let given = assign(&sticky, &topics, &rest);
+            let mut all = after(&rest, &given, 9);
+            all.push(joiner);
+            let joined = owners(&topics, &all, &assign(&sticky, &topics, &all));
+            let share = counts(&all, &joined)[all.len() - 1];
+            prop_assert_eq!(kept_and_moved(&topics, &all, &claims(&all), &joined).1, share);
+            let partitions: usize = joined.values().map(Vec::len).sum();
+            prop_assert!(share <= partitions.div_ceil(all.len()));
+        }
     }
 
     #[test]
     fn with_unequal_subscriptions_movements_pay_for_themselves(
         topics in topics(false),
         mut members in members(false),
-        joiner in subsequence(NAMES.to_vec(), 0..=NAMES.len()),
+        joiner in subsequence(NAMES.map(str::to_owned).to_vec(), 0..=NAMES.len()),
     ) {
         // Somebody has every topic from the start, so that nothing is given out anew.
         members.push(Member::new("everything", NAMES));
-        let sticky = StickyAssignor::new();
-        let given = assign(&sticky, &topics, &members);
-        let mut all = after(&members, &given, 9);
-        all.push(Member::new("joiner", joiner));
-        let mut before = given;
-        before.push(Assignment::default());
-        let before = owners(&topics, &all, &before);
-        let joined = owners(&topics, &all, &assign(&sticky, &topics, &all));
-        let moved = kept_and_moved(&topics, &all, &claims(&all), &joined).1;
-        prop_assert!(2 * moved + squares(&all, &joined) <= squares(&all, &before), "{moved} moved");
+        for sticky in stickies() {
+            let given = assign(&sticky, &topics, &members);
+            let mut all = after(&members, &given, 9);
+            all.push(Member::new("joiner", &joiner));
+            let mut before = given;
+            before.push(Assignment::default());
+            let before = owners(&topics, &all, &before);
+            let joined = owners(&topics, &all, &assign(&sticky, &topics, &all));
+            let moved = kept_and_moved(&topics, &all, &claims(&all), &joined).1;
+            prop_assert!(2 * moved + squares(&all, &joined) <= squares(&all, &before), "{moved} moved");
+        }
     }
 
     #[test]

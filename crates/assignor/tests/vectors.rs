@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use ottla_assignor::{
@@ -206,9 +206,37 @@ fn check_sticky(case: &Case, target: &Owners, reference: &Answer) -> bool {
     assert!(ours.score <= theirs.score, "{name}: score");
     if let (Some((kept, moved)), Some(theirs)) = (ours.kept_and_moved, theirs.kept_and_moved) {
         assert_eq!(kept + moved, theirs.0 + theirs.1, "{name}: claims counted");
-        assert!(moved <= theirs.1, "{name}: {moved} moved, not {}", theirs.1);
+        // A claim of which neither was told the generation or the partitions is kept or moved by chance.
+        let is_told = |(claim, &version): (&Option<Claim>, &i64)| claim.is_none() || version >= 2;
+        let all_told = case.claims.iter().zip(&case.versions).all(is_told);
+        assert!(
+            moved <= theirs.1 || !all_told,
+            "{name}: {moved} moved, not {}",
+            theirs.1
+        );
     }
     false
+}
+
+/// Whether aiokafka draws lots: a member's partitions that had an older claimant are taken from a set, in the order
+/// of string hashes, so that with two of them the answer differs between processes. Few runs may agree and be called
+/// exact all the same: `random-45/aiokafka/3` has three answers under eight hash seeds.
+fn draws_lots(case: &Case) -> bool {
+    let claims = case.claims.iter().cloned().map(Option::unwrap_or_default);
+    let claims: Vec<Claim> = claims.collect();
+    let mut claimed_again = vec![0; claims.len()];
+    for ((topic, number), newest) in newest_claimants(&claims) {
+        let claims_it = |claim: &&Claim| {
+            let numbers = claim.owned.get(&topic);
+            numbers.is_some_and(|numbers| numbers.contains(&number))
+        };
+        if claims.iter().filter(claims_it).count() > newest.len() {
+            newest
+                .into_iter()
+                .for_each(|member| claimed_again[member] += 1);
+        }
+    }
+    claimed_again.into_iter().any(|partitions| partitions > 1)
 }
 
 #[rstest]
@@ -254,7 +282,17 @@ fn sticky_as_aiokafka(#[case] file: &str) {
         assert!(is_balanced(&members, &owners), "{}: {owners:?}", case.name);
         tally.ran += 1;
         if let Some(Expected::Answer(aiokafka)) = &case.aiokafka {
-            tally.aiokafka += usize::from(check_sticky(&case, &owners, aiokafka));
+            let measures = aiokafka.measures.as_ref().unwrap();
+            if draws_lots(&case) && owners != aiokafka.owners {
+                let score = score(&members, &owners);
+                assert!(
+                    !measures.valid || score <= measures.score,
+                    "{}: score",
+                    case.name
+                );
+            } else {
+                tally.aiokafka += usize::from(check_sticky(&case, &owners, aiokafka));
+            }
         }
     }
     tally.print(&format!("{file} (sticky as aiokafka)"));
@@ -321,37 +359,48 @@ fn cooperative_sticky(#[case] file: &str) {
     tally.print(&format!("{file} (cooperative-sticky)"));
 }
 
-/// The user data of the sticky assignors is byte for byte the references'.
+/// The user data of the sticky assignors is written byte for byte as the references write it, and read.
 #[test]
 fn wire() {
     let file = read("wire.json");
     let (mut ran, mut java, mut aiokafka) = (0, 0, 0);
     for case in array(&file["cases"]) {
+        let name = text(&case["name"]);
+        let generation = || i32::try_from(case["generation"].as_i64().unwrap()).unwrap();
         let assignor: Box<dyn Assignor> = match text(&case["kind"]) {
             "sticky-user-data" => Box::new(StickyAssignor::new()),
             "cooperative-sticky-user-data" => Box::new(CooperativeStickyAssignor::new()),
             // The subscription and the assignment around it are the protocol's.
-            _ => continue,
+            "subscription" | "assignment" => continue,
+            other => panic!("{name}: {other}"),
         };
-        let generation = i32::try_from(case["generation"].as_i64().unwrap()).unwrap();
         let partitions = case["owned"].as_object().map(owned).unwrap_or_default();
-        assignor.on_assignment(&Assignment::from(partitions), generation);
+        assignor.on_assignment(&Assignment::from(partitions.clone()), generation());
         let written = assignor.user_data(&[]).unwrap();
         ran += 1;
-        assert_eq!(written, bytes(text(&case["hex"])), "{}: Java", case["name"]);
+        assert_eq!(written, bytes(text(&case["hex"])), "{name}: Java");
         java += 1;
         if let Some(hex) = case["hex_aiokafka"].as_str() {
-            assert_eq!(written, bytes(hex), "{}: aiokafka", case["name"]);
+            assert_eq!(written, bytes(hex), "{name}: aiokafka");
             aiokafka += 1;
+        }
+        if assignor.name() == "sticky" {
+            let data = StickyUserData::decode(&written).unwrap();
+            assert_eq!(data.generation, Some(generation()), "{name}");
+            let read = data.partitions.into_iter();
+            let read: BTreeMap<String, Vec<i32>> = read
+                .map(|(topic, numbers)| (topic.into_owned(), numbers))
+                .collect();
+            assert_eq!(read, partitions, "{name}");
         }
     }
     assert!(ran > 0);
-    Tally {
+    let tally = Tally {
         ran,
         java,
         aiokafka,
-    }
-    .print("wire.json (user data)");
+    };
+    tally.print("wire.json (user data)");
 }
 
 /// An operation on an ordered set, answered by a standard one.

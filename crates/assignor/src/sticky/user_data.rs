@@ -150,7 +150,7 @@ mod tests {
             let partitions = partitions.into_iter().map(|(topic, numbers)| (topic.into(), numbers)).collect();
             let data = StickyUserData { partitions, generation };
             let bytes = data.encode().unwrap();
-            prop_assert_eq!(StickyUserData::decode(&bytes).as_ref(), Some(&data));
+            prop_assert_eq!(StickyUserData::decode(&bytes), Some(data));
             let decoded = generation.map(|generation| decode_cooperative(&encode_cooperative(generation)));
             prop_assert_eq!(decoded, generation.map(Some));
         }
