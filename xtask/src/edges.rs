@@ -4,7 +4,7 @@
 //! package may use xtask.
 
 use anyhow::{Result, ensure};
-use xshell::Shell;
+use xshell::{Shell, cmd};
 
 use crate::metadata::Metadata;
 
@@ -89,6 +89,12 @@ const RULES: &[Rule] = &[
         alone: true,
     },
     Rule {
+        name: EXAMPLE,
+        may: &["ottla-assignor"],
+        never: IO,
+        alone: false,
+    },
+    Rule {
         name: "ottla-benches",
         may: &[],
         never: &[],
@@ -96,7 +102,20 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// What someone links who uses the assignors alone.
+const EXAMPLE: &str = "ottla-capacity-planner";
+
 pub(crate) fn check(sh: &Shell) -> Result<()> {
+    let tree = cmd!(
+        sh,
+        "cargo tree --all-features --edges normal,build --package {EXAMPLE}"
+    );
+    let tree = tree.read()?;
+    eprintln!("{tree}");
+    ensure!(
+        is_assignor_alone(&tree),
+        "{EXAMPLE} links more than ottla-assignor"
+    );
     let metadata = Metadata::load(sh)?;
     let wrong = violations(&metadata);
     ensure!(
@@ -110,6 +129,15 @@ pub(crate) fn check(sh: &Shell) -> Result<()> {
         metadata.members().count()
     );
     Ok(())
+}
+
+/// Whether a tree of dependencies is the example and `ottla-assignor`, nothing else.
+fn is_assignor_alone(tree: &str) -> bool {
+    let name = |line: &str| {
+        let words = line.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        words.split(' ').next().unwrap_or_default().to_owned()
+    };
+    tree.lines().map(name).eq([EXAMPLE, "ottla-assignor"])
 }
 
 fn violations(metadata: &Metadata) -> Vec<String> {

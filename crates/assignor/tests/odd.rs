@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use ottla_assignor::{
     Assignor, CooperativeStickyAssignor, Member, RangeAssignor, RoundRobinAssignor, StickyAssignor,
-    StickyUserData, Topic, TopicPartitions, Topics,
+    StickyUserData, Topic, TopicPartitions, Topics, check,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
@@ -28,6 +28,12 @@ fn assignors() -> [Box<dyn Assignor>; 5] {
 fn answers(topics: &Topics, members: &[Member]) -> [Owners; 5] {
     assignors().map(|assignor| {
         let mut answer = assignor.assign(topics, members).unwrap();
+        assert_eq!(
+            check(topics, members, &answer),
+            Ok(()),
+            "{}",
+            assignor.name()
+        );
         if assignor.name() == "cooperative-sticky" {
             answer = CooperativeStickyAssignor::new().target(topics, members);
         }

@@ -113,3 +113,16 @@ fn a_crate_without_a_rule_is_caught() {
     let wrong = violations(&metadata(&["ottla-new"], &[], &[]));
     assert_eq!(wrong, ["ottla-new is not in the table of crates in xtask"]);
 }
+
+#[test]
+fn the_assignor_alone_is_two_lines_of_a_tree() {
+    let alone =
+        "ottla-capacity-planner v0.1.0 (/somewhere)\n└── ottla-assignor v0.1.0 (/somewhere)\n";
+    assert!(is_assignor_alone(alone));
+    assert!(!is_assignor_alone(&format!(
+        "{alone}    └── tokio v1.54.1\n"
+    )));
+    assert!(!is_assignor_alone(
+        "ottla-capacity-planner v0.1.0 (/somewhere)\n"
+    ));
+}
