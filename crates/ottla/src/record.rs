@@ -13,16 +13,23 @@ use ottla_cluster::TopicPartition;
 ///
 /// let headers = [Header::new("source", "till 3")];
 /// let record = Record::to("sales").key("shop-17").value("12.50").headers(&headers);
-/// assert_eq!(record.topic(), "sales");
+/// assert_eq!(record.key, Some(&b"shop-17"[..]));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Record<'a> {
-    pub(crate) topic: &'a str,
-    pub(crate) partition: Option<i32>,
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: &'a [Header<'a>],
-    pub(crate) timestamp: Option<i64>,
+    /// The topic it is for.
+    pub topic: &'a str,
+    /// The partition it is for, if that is not left to the partitioner.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; a record without one is a tombstone on a compacted topic.
+    pub value: Option<&'a [u8]>,
+    /// The headers, in order.
+    pub headers: &'a [Header<'a>],
+    /// Its own timestamp, in milliseconds since 1970.
+    pub timestamp: Option<i64>,
 }
 
 impl<'a> Record<'a> {
@@ -79,11 +86,6 @@ impl<'a> Record<'a> {
             timestamp: Some(millis),
             ..self
         }
-    }
-
-    /// The topic this record is for.
-    pub fn topic(&self) -> &'a str {
-        self.topic
     }
 }
 

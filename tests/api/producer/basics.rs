@@ -100,7 +100,7 @@ async fn keys_go_where_java_sends_them() {
 async fn a_partitioner_of_ones_own_chooses() {
     let world = World::new(6).await;
     let last = |record: &Record<'_>, partitions: usize| {
-        (record.topic() == "t").then(|| i32::try_from(partitions).unwrap() - 1)
+        (record.topic == "t").then(|| i32::try_from(partitions).unwrap() - 1)
     };
     let producer = world.client.producer().partitioner(last).build().unwrap();
     let delivery = producer.send(Record::to("t").key("k").value("v")).await;

@@ -147,7 +147,10 @@ async fn a_silent_broker_does_not_make_it_grow() {
             taken += lines.len() as u64;
             assert!(taken < 10 * BUDGET, "it reads on and on");
         }
-        assert!(taken > 512 << 10, "{settings:?}: it reads {taken} bytes only");
+        assert!(
+            taken > 512 << 10,
+            "{settings:?}: it reads {taken} bytes only"
+        );
         let status = format!("/proc/{}/status", child.id().unwrap());
         let status = std::fs::read_to_string(status).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

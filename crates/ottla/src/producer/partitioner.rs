@@ -11,7 +11,24 @@ use crate::record::Record;
 
 /// Chooses partitions in place of the built-in rule.
 ///
-/// Closures `Fn(&Record, usize) -> Option<i32>` are partitioners.
+/// Closures `Fn(&Record, usize) -> Option<i32>` are partitioners:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = ottla_fake::FakeCluster::builder().topic("orders", 3).start().await?;
+/// # let client = ottla::Client::builder().bootstrap_servers(cluster.bootstrap_servers()).build()?;
+/// use ottla::Record;
+///
+/// let urgent_first = |record: &Record<'_>, _partitions: usize| {
+///     record.key.is_some_and(|key| key.starts_with(b"urgent")).then_some(0)
+/// };
+/// let producer = client.producer().partitioner(urgent_first).build()?;
+/// let delivery = producer.send(Record::to("orders").key("urgent-7").value("v")).await?;
+/// assert_eq!(delivery.await?.partition.partition, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Partitioner: Send + Sync + 'static {
     /// The partition for a record without an explicit one, out of `0..partitions`; `None` leaves the
     /// choice to the built-in rule. Must not block: it runs in every call of `send`, or in one of the
