@@ -10,6 +10,8 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
+import java.util.function.LongPredicate;
 
 import org.apache.kafka.common.compress.Compression;
 import org.apache.kafka.common.compress.Lz4BlockOutputStream;
@@ -96,10 +98,29 @@ final class BatchVectors {
             add("zstd-" + level + "-thousand", Compression.zstd().level(level).build(), thousand());
         }
 
+        for (int level = 1; level <= 17; level++) {
+            if (level <= 9) {
+                add("gzip-" + level + "-hundred", Compression.gzip().level(level).build(), thousand().subList(0, 100));
+            }
+            add("lz4-" + level + "-hundred", Compression.lz4().level(level).build(), thousand().subList(0, 100));
+        }
+        for (int level = -7; level <= 22; level++) {
+            add("zstd-" + level + "-hundred", Compression.zstd().level(level).build(), thousand().subList(0, 100));
+        }
+        for (Map.Entry<String, Compression> codec : codecs.entrySet()) {
+            add(codec.getKey() + "-ten-thousand", codec.getValue(), tenThousand());
+        }
+        random(new Random(seed), codecs);
+
         add("none-append-time", build(Compression.NONE, TimestampType.LOG_APPEND_TIME, 5_000_000_000L, NONE, (short) -1, -1,
             false, 12, mixed()));
         add("gzip-append-time", build(Compression.gzip().build(), TimestampType.LOG_APPEND_TIME, 7, NONE, (short) -1, -1,
             false, 0, thousand().subList(0, 20)));
+        for (String codec : List.of("snappy", "lz4", "zstd")) {
+            add(codec + "-append-time", build(codecs.get(codec), TimestampType.LOG_APPEND_TIME, 7, NONE, (short) -1, -1, false, 0,
+                thousand().subList(0, 20)));
+        }
+        add("transactional-none", build(Compression.NONE, TimestampType.CREATE_TIME, 9, 4711, (short) 0, 12, true, 5, mixed()));
         add("idempotent", build(Compression.NONE, TimestampType.CREATE_TIME, 0, 4711, (short) 3, Integer.MAX_VALUE - 1,
             false, -1, mixed()));
         add("transactional", build(Compression.zstd().build(), TimestampType.CREATE_TIME, 1L << 40, Long.MAX_VALUE,
@@ -157,11 +178,8 @@ final class BatchVectors {
             new EndTransactionMarker(type, coordinatorEpoch)).buffer();
     }
 
-    private interface Keep {
-        boolean offset(long offset);
-    }
-
-    private static ByteBuffer compact(ByteBuffer batch, long now, Keep keep) {
+    /** What the log cleaner leaves. */
+    private static ByteBuffer compact(ByteBuffer log, long now, LongPredicate keep) {
         ByteBuffer target = ByteBuffer.allocate(1 << 16);
         RecordFilter filter = new RecordFilter(now, 1000) {
             @Override
@@ -171,10 +189,10 @@ final class BatchVectors {
 
             @Override
             protected boolean shouldRetainRecord(RecordBatch batch, Record record) {
-                return keep.offset(record.offset());
+                return keep.test(record.offset());
             }
         };
-        MemoryRecords.readableRecords(batch).filterTo(filter, target, BufferSupplier.NO_CACHING);
+        MemoryRecords.readableRecords(log.duplicate()).filterTo(filter, target, BufferSupplier.NO_CACHING);
         target.flip();
         return target;
     }
@@ -241,6 +259,45 @@ final class BatchVectors {
         return records;
     }
 
+    private static List<SimpleRecord> tenThousand() {
+        List<SimpleRecord> records = new ArrayList<>();
+        for (int i = 0; i < 10_000; i++) {
+            records.add(new SimpleRecord(TIME + i / 100, null, bytes(Integer.toString(i))));
+        }
+        return records;
+    }
+
+    /** Batches whose every field is by chance. */
+    private void random(Random random, Map<String, Compression> codecs) throws IOException {
+        for (Map.Entry<String, Compression> codec : codecs.entrySet()) {
+            for (int i = 0; i < 4; i++) {
+                List<SimpleRecord> records = new ArrayList<>();
+                for (int left = random.nextInt(20); left >= 0; left--) {
+                    Header[] headers = new Header[random.nextInt(4) == 0 ? random.nextInt(4) : 0];
+                    for (int h = 0; h < headers.length; h++) {
+                        headers[h] = new RecordHeader("h" + random.nextInt(), bytes(random, 9));
+                    }
+                    records.add(new SimpleRecord(TIME + random.nextInt(), bytes(random, 9), bytes(random, 40), headers));
+                }
+                boolean producer = random.nextBoolean();
+                add("random-" + codec.getKey() + "-" + i, build(codec.getValue(),
+                    random.nextBoolean() ? TimestampType.CREATE_TIME : TimestampType.LOG_APPEND_TIME, random.nextLong() >>> 2,
+                    producer ? random.nextLong() >>> 1 : NONE, (short) (producer ? random.nextInt(1 << 15) : -1),
+                    producer ? random.nextInt(Integer.MAX_VALUE) : -1, producer && random.nextBoolean(), random.nextInt() >>> 1,
+                    records));
+            }
+        }
+    }
+
+    private static byte[] bytes(Random random, int most) {
+        if (random.nextInt(6) == 0) {
+            return null;
+        }
+        byte[] bytes = new byte[random.nextInt(most)];
+        random.nextBytes(bytes);
+        return bytes;
+    }
+
     private static byte[] bytes(String text) {
         return text.getBytes(StandardCharsets.UTF_8);
     }
@@ -298,7 +355,7 @@ final class BatchVectors {
     }
 
     /** Null as ~, bytes that are not plain as %XX, and what repeats itself as unit*count. */
-    private static String text(ByteBuffer buffer) {
+    static String text(ByteBuffer buffer) {
         if (buffer == null) {
             return "~";
         }

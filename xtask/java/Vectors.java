@@ -31,7 +31,8 @@ public final class Vectors {
                 List<String> names = Arrays.asList(args).subList(3, args.length);
                 int messages = new MessageVectors(seed).write(dir.resolve("messages"), names);
                 int batches = new BatchVectors(dir.resolve("batches")).write(seed);
-                System.out.printf("%d messages in %d files, %d batches%n", messages, names.size(), batches);
+                int sets = new MessageSetVectors(dir.resolve("message-sets")).write(seed);
+                System.out.printf("%d messages in %d files, %d batches, %d message sets%n", messages, names.size(), batches, sets);
             }
             case "compare" -> compare(dir, Path.of(args[2]));
             case "read" -> new BatchVectors(dir).check();
@@ -60,7 +61,7 @@ public final class Vectors {
 
     private static Set<Path> files(Path dir) throws IOException {
         Set<Path> files = new TreeSet<>();
-        for (String part : List.of("messages", "batches")) {
+        for (String part : List.of("messages", "batches", "message-sets")) {
             try (Stream<Path> found = Files.walk(dir.resolve(part))) {
                 found.filter(Files::isRegularFile).map(dir::relativize).forEach(files::add);
             }

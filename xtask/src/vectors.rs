@@ -18,7 +18,7 @@ use crate::flags::Flags;
 const SEED: i64 = 1;
 
 /// What a directory of vectors consists of.
-const PARTS: [&str; 2] = ["messages", "batches"];
+const PARTS: [&str; 3] = ["messages", "batches", "message-sets"];
 
 pub(crate) fn command(mut flags: Flags) -> Result<()> {
     let check = flags.switch("--check");

@@ -186,9 +186,9 @@ fn rewritten(compression: Compression, out: &mut Output<'_>) -> Result<()> {
         &BatchFields::default(),
         &mut Compressor::new(compression)?,
     )?;
-    let batch = parse(batch.to_bytes())?.with_offsets(1 << 33, 5);
+    let batch = parse(batch.to_bytes())?.with_offsets(1 << 33, 5)?;
     out.add(&format!("{compression}-assigned"), batch.bytes().clone())?;
-    let stamped = batch.with_log_append_time(TIME + 77);
+    let stamped = batch.with_log_append_time(TIME + 77)?;
     out.add(&format!("{compression}-stamped"), stamped.bytes().clone())?;
     for (name, every) in [("hole", 3), ("emptied", i64::MAX)] {
         let kept = batch.retain(&mut Decompressor::new(), LIMIT, |record| {

@@ -8,6 +8,7 @@
 ))]
 
 use std::fs;
+use std::io::Write as _;
 
 use bytes::Bytes;
 use ottla_codec::records::{
@@ -52,12 +53,14 @@ fn every_field_is_as_java_reads_it() {
     let mut decompressor = Decompressor::new();
     let vectors = manifest();
     assert!(vectors.len() > 40, "only {} vectors", vectors.len());
-    for (name, list, line) in vectors {
-        let batch = read(&name);
+    let mut records = 0;
+    for (name, list, line) in &vectors {
+        let batch = read(name);
+        records += batch.records_count();
         batch
             .verify_crc()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(text::describe(&name, &list, &batch), line);
+        assert_eq!(text::describe(name, list, &batch), *line);
         let decoded = batch
             .decompress(&mut decompressor, LIMIT)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -67,6 +70,8 @@ fn every_field_is_as_java_reads_it() {
             "{name}: the records differ from Java's"
         );
     }
+    let report = format!("batches: {} with {records} records read\n", vectors.len());
+    std::io::stderr().write_all(report.as_bytes()).unwrap();
 }
 
 #[test]
@@ -130,7 +135,7 @@ fn a_flipped_bit_anywhere_is_noticed() {
     let mut decompressor = Decompressor::new();
     for (name, ..) in manifest() {
         let good = file(&format!("{name}.bin"));
-        for position in (0..good.len()).filter(|_| good.len() < 1000) {
+        for position in (0..good.len()).filter(|_| good.len() < 400) {
             for bit in 0..8 {
                 let mut bytes = good.clone();
                 bytes[position] ^= 1 << bit;

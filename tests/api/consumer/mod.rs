@@ -3,6 +3,7 @@
 mod faults;
 mod limits;
 mod offsets;
+mod old_formats;
 mod reading;
 mod seeded;
 mod transactions;

@@ -249,6 +249,16 @@ impl BatchBuilder {
         self.records.clear();
     }
 
+    /// The records in plain form, without a header.
+    pub(super) fn into_records(self) -> Vec<u8> {
+        let mut records = self.records;
+        // Whoever keeps them accounts for them by length.
+        if records.capacity() - records.len() > records.len() / 4 + 1024 {
+            records.shrink_to_fit();
+        }
+        records
+    }
+
     /// Compresses the records and closes the batch; the builder is empty afterwards.
     ///
     /// Without compression the records' memory moves to the sealed batch, otherwise the builder

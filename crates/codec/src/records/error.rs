@@ -23,18 +23,6 @@ pub enum BatchError {
         /// The length field.
         length: i32,
     },
-    /// A message of the old formats 0 or 1.
-    #[snafu(display(
-        "batch at offset {base_offset} (byte {position}): message format {magic} is not supported"
-    ))]
-    UnsupportedMagic {
-        /// Base offset of the batch.
-        base_offset: i64,
-        /// Where the batch starts in the bytes given.
-        position: usize,
-        /// 0 or 1.
-        magic: i8,
-    },
     /// A message format that does not exist.
     #[snafu(display(
         "batch at offset {base_offset} (byte {position}): unknown message format {magic}"
@@ -147,6 +135,41 @@ pub enum BatchError {
         /// How many bytes are left over.
         extra: usize,
     },
+    /// A compressed message of the old formats 0 and 1 holds what it must not.
+    #[snafu(display("message at offset {base_offset}: {reason}"))]
+    Wrapper {
+        /// Offset of the message.
+        base_offset: i64,
+        /// What is wrong with its content.
+        reason: WrapperFault,
+    },
+}
+
+/// What is wrong with the content of a compressed message of the old formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Snafu)]
+#[non_exhaustive]
+pub enum WrapperFault {
+    /// Its value is null.
+    #[snafu(display("a compressed message without a value"))]
+    Null,
+    /// There is no message in it.
+    #[snafu(display("a compressed message without messages in it"))]
+    Empty,
+    /// A message in it is compressed as well.
+    #[snafu(display("a compressed message within a compressed message"))]
+    Nested,
+    /// Its own offset is neither 0 nor at least that of the last message in it.
+    #[snafu(display("a compressed message before the last message in it, {last}"))]
+    Offset {
+        /// The offset of the last message in it, relative as it is.
+        last: i64,
+    },
+    /// Offsets in it do not ascend, or not within what 31 bits can tell.
+    #[snafu(display("a compressed message with messages out of order"))]
+    OffsetOrder,
+    /// It holds more than a batch can.
+    #[snafu(display("a compressed message that is too large"))]
+    TooLarge,
 }
 
 /// A field of a batch or record, in Kafka's words.

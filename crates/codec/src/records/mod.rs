@@ -1,4 +1,5 @@
-//! Record batches of message format 2 (magic 2): built, compressed, sealed, read and rewritten.
+//! Record batches of message format 2 (magic 2): built, compressed, sealed, read and rewritten. Messages of
+//! the old formats 0 and 1 are read.
 //!
 //! Owns the bytes between a record and the `records` field of a Produce or Fetch message: the
 //! 61-byte batch header, the varint-coded records behind it, their checksum and their compression.
@@ -19,6 +20,7 @@ mod control;
 mod crc;
 mod error;
 mod header;
+mod legacy;
 mod reader;
 mod record;
 mod rewrite;
@@ -40,7 +42,7 @@ pub use compression::{
     Decompressor, Malformed, UnknownCompression,
 };
 pub use control::{ControlError, ControlRecord, EndTransactionMarker};
-pub use error::{BatchError, Field};
+pub use error::{BatchError, Field, WrapperFault};
 pub use header::{BATCH_HEADER_LEN, BatchHeader, TimestampType};
 pub use reader::{Batches, DecodedBatch, RecordBatch};
 pub use record::{Cursor, Header, Headers, RecordIter, RecordView};

@@ -8,9 +8,10 @@ use snafu::{ResultExt, ensure};
 use super::compression::{Compression, Decompressor};
 use super::error::{
     BatchError, CodecSnafu, CrcSnafu, DecompressSnafu, Field, HeaderSnafu, LengthSnafu,
-    UnknownMagicSnafu, UnsupportedMagicSnafu,
+    UnknownMagicSnafu,
 };
 use super::header::{BATCH_HEADER_LEN, BatchHeader, CRC_FROM, LENGTH_PREFIX, MAGIC, MAGIC_AT};
+use super::legacy;
 use super::record::{Cursor, RecordIter, RecordView};
 
 /// The shortest message of the old formats, behind its length field.
@@ -90,12 +91,8 @@ impl Batches {
         match magic as i8 {
             MAGIC => {}
             magic @ (0 | 1) => {
-                return UnsupportedMagicSnafu {
-                    base_offset,
-                    position,
-                    magic,
-                }
-                .fail();
+                let found = legacy::leading(&self.rest, position)?;
+                return Ok(found.map(|(header, size)| self.take(header, magic, size)));
             }
             magic => {
                 return UnknownMagicSnafu {
@@ -120,10 +117,17 @@ impl Batches {
         if self.rest.len() < size {
             return Ok(None);
         }
-        let batch = RecordBatch::parse(self.rest.slice(..size), position)?;
-        self.rest = self.rest.slice(size..);
+        let header = parse_header(&self.rest, position)?;
+        Ok(Some(self.take(header, MAGIC, size)))
+    }
+
+    fn take(&mut self, header: BatchHeader, magic: i8, size: usize) -> RecordBatch {
         self.position += size;
-        Ok(Some(batch))
+        RecordBatch {
+            header,
+            magic,
+            bytes: self.rest.split_to(size),
+        }
     }
 }
 
@@ -142,54 +146,70 @@ impl Iterator for Batches {
 
 impl FusedIterator for Batches {}
 
+/// Reads the header of a batch of format 2 and checks what it says.
+fn parse_header(bytes: &[u8], position: usize) -> Result<BatchHeader, BatchError> {
+    let Some(header) = bytes.first_chunk::<BATCH_HEADER_LEN>() else {
+        return LengthSnafu {
+            base_offset: -1,
+            position,
+            length: 0,
+        }
+        .fail();
+    };
+    let header = BatchHeader::parse(header);
+    let base_offset = header.base_offset;
+    let impossible = |field, value| {
+        HeaderSnafu {
+            base_offset,
+            position,
+            field,
+            value,
+        }
+        .fail()
+    };
+    if base_offset < 0 {
+        return impossible(Field::BaseOffset, base_offset);
+    }
+    // An emptied batch keeps its deltas, so there is no relation to the count to check.
+    let end = base_offset
+        .checked_add(i64::from(header.last_offset_delta))
+        .and_then(|last| last.checked_add(1));
+    if header.last_offset_delta < 0 || end.is_none() {
+        return impossible(Field::LastOffsetDelta, i64::from(header.last_offset_delta));
+    }
+    if header.records_count < 0 {
+        return impossible(Field::RecordsCount, i64::from(header.records_count));
+    }
+    Ok(header)
+}
+
 /// A complete batch: its header is read, its records are not.
+///
+/// Messages of the old formats 0 and 1 have no batches. In their place there is one for a run of
+/// messages, and one for a compressed message, whose content is not known before it is
+/// decompressed: until then its base offset is that of its last record, and its count is 1. The
+/// header is made up from the messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordBatch {
     header: BatchHeader,
+    magic: i8,
     bytes: Bytes,
 }
 
 impl RecordBatch {
-    /// Checks what the header says; `bytes` are those of one batch of format 2.
-    fn parse(bytes: Bytes, position: usize) -> Result<Self, BatchError> {
-        let Some(header) = bytes.first_chunk::<BATCH_HEADER_LEN>() else {
-            return LengthSnafu {
-                base_offset: -1,
-                position,
-                length: 0,
-            }
-            .fail();
-        };
-        let header = BatchHeader::parse(header);
-        let base_offset = header.base_offset;
-        let impossible = |field, value| {
-            HeaderSnafu {
-                base_offset,
-                position,
-                field,
-                value,
-            }
-            .fail()
-        };
-        if base_offset < 0 {
-            return impossible(Field::BaseOffset, base_offset);
-        }
-        // An emptied batch keeps its deltas, so there is no relation to the count to check.
-        let end = base_offset
-            .checked_add(i64::from(header.last_offset_delta))
-            .and_then(|last| last.checked_add(1));
-        if header.last_offset_delta < 0 || end.is_none() {
-            return impossible(Field::LastOffsetDelta, i64::from(header.last_offset_delta));
-        }
-        if header.records_count < 0 {
-            return impossible(Field::RecordsCount, i64::from(header.records_count));
-        }
-        Ok(Self { header, bytes })
-    }
-
     /// A header and the bytes it was written to.
     pub(super) fn from_parts(header: BatchHeader, bytes: Bytes) -> Self {
-        Self { header, bytes }
+        Self {
+            header,
+            magic: MAGIC,
+            bytes,
+        }
+    }
+
+    /// The message format: 2, or one of the old ones, 0 and 1.
+    #[must_use]
+    pub fn magic(&self) -> i8 {
+        self.magic
     }
 
     /// The header, field by field.
@@ -204,9 +224,12 @@ impl RecordBatch {
         &self.bytes
     }
 
-    /// The bytes behind the header: the records, compressed or not.
+    /// The bytes behind the header: the records, compressed or not. The old formats have no header.
     #[must_use]
     pub fn body(&self) -> Bytes {
+        if self.magic != MAGIC {
+            return self.bytes.clone();
+        }
         self.bytes.slice(BATCH_HEADER_LEN.min(self.bytes.len())..)
     }
 
@@ -244,11 +267,23 @@ impl RecordBatch {
         })
     }
 
-    /// Compares the checksum in the header with that of the bytes.
+    /// Whether [`decompress`](Self::decompress) shares these bytes, rather than making others.
+    ///
+    /// # Errors
+    /// The batch names a codec that does not exist.
+    pub fn is_plain(&self) -> Result<bool, BatchError> {
+        Ok(self.magic == MAGIC && self.compression()? == Compression::None)
+    }
+
+    /// Compares the checksum in the header with that of the bytes; in the old formats, that of
+    /// each message.
     ///
     /// # Errors
     /// They differ.
     pub fn verify_crc(&self) -> Result<(), BatchError> {
+        if self.magic != MAGIC {
+            return legacy::verify_crc(&self.header, &self.bytes);
+        }
         let computed = crc32c::crc32c(self.bytes.get(CRC_FROM..).unwrap_or_default());
         let stored = self.header.crc;
         ensure!(
@@ -263,15 +298,21 @@ impl RecordBatch {
     }
 
     /// The batch with its records in plain form. An uncompressed batch shares its bytes; of a
-    /// compressed one at most `limit` plain bytes are made.
+    /// compressed one at most `limit` plain bytes are made. What is of an old format is written
+    /// anew in format 2.
     ///
     /// # Errors
-    /// Unknown or missing codec, broken compressed bytes, or more than `limit` plain bytes.
+    /// Unknown or missing codec, broken compressed bytes, or more than `limit` plain bytes; of an
+    /// old format, anything that is wrong with a message.
     pub fn decompress(
         &self,
         decompressor: &mut Decompressor,
         limit: usize,
     ) -> Result<DecodedBatch, BatchError> {
+        if self.magic != MAGIC {
+            let (header, records) = legacy::decode(&self.header, &self.bytes, decompressor, limit)?;
+            return Ok(DecodedBatch::from_parts(header, Bytes::from(records)));
+        }
         let records = match self.compression()? {
             Compression::None => self.body(),
             compression => {
@@ -283,12 +324,12 @@ impl RecordBatch {
                 Bytes::from(plain.context(DecompressSnafu { base_offset })?)
             }
         };
-        Ok(self.with_records(records))
+        Ok(DecodedBatch::from_parts(self.header, records))
     }
 
     /// Appends the records in plain form, at most `limit` bytes of them, to `output`, so that batches
-    /// can share memory; [`with_records`](Self::with_records) takes them from there. An uncompressed
-    /// batch is copied.
+    /// can share memory. An uncompressed batch is copied. The header is what goes with the records in
+    /// [`DecodedBatch::from_parts`].
     ///
     /// # Errors
     /// As [`decompress`](Self::decompress); `output` is as before then.
@@ -297,21 +338,20 @@ impl RecordBatch {
         output: &mut Vec<u8>,
         decompressor: &mut Decompressor,
         limit: usize,
-    ) -> Result<(), BatchError> {
+    ) -> Result<BatchHeader, BatchError> {
+        if self.magic != MAGIC {
+            let (header, records) = legacy::decode(&self.header, &self.bytes, decompressor, limit)?;
+            output.extend_from_slice(&records);
+            return Ok(header);
+        }
         let compression = self.compression()?;
-        let Some(body) = self.compressed() else {
-            return Ok(());
-        };
-        let base_offset = self.header.base_offset;
-        decompressor
-            .append(compression, body, limit, output)
-            .context(DecompressSnafu { base_offset })
-    }
-
-    /// The batch with these bytes as its records in plain form.
-    #[must_use]
-    pub fn with_records(&self, records: Bytes) -> DecodedBatch {
-        DecodedBatch::new(self.header, records)
+        if let Some(body) = self.compressed() {
+            let base_offset = self.header.base_offset;
+            decompressor
+                .append(compression, body, limit, output)
+                .context(DecompressSnafu { base_offset })?;
+        }
+        Ok(self.header)
     }
 
     /// What is behind the header, unless the cleaner has left nothing there, whatever the codec.
@@ -330,7 +370,10 @@ pub struct DecodedBatch {
 }
 
 impl DecodedBatch {
-    pub(super) fn new(header: BatchHeader, records: Bytes) -> Self {
+    /// The batch of a header and its records in plain form, which
+    /// [`RecordBatch::decompress_into`] has given.
+    #[must_use]
+    pub fn from_parts(header: BatchHeader, records: Bytes) -> Self {
         Self { header, records }
     }
 

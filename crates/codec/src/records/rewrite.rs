@@ -5,44 +5,65 @@
 //! Reference: `LogValidator` and `MemoryRecords.filterTo` in Kafka.
 
 use bytes::Bytes;
-use snafu::{ResultExt, Snafu};
+use snafu::{ResultExt, Snafu, ensure};
 
 use super::builder::{AppendError, BatchBuilder, BatchFields, SealError};
 use super::compression::{Compression, CompressionError, Compressor, Decompressor};
 use super::error::BatchError;
-use super::header::{BATCH_HEADER_LEN, BatchHeader, LENGTH_PREFIX, TimestampType};
+use super::header::{BATCH_HEADER_LEN, BatchHeader, LENGTH_PREFIX, MAGIC, TimestampType};
 use super::reader::RecordBatch;
 use super::record::RecordView;
 use super::sealed::SealedBatch;
 
 impl RecordBatch {
     /// The batch at another base offset under another leader epoch. The checksum covers neither.
-    #[must_use]
-    pub fn with_offsets(&self, base_offset: i64, partition_leader_epoch: i32) -> Self {
-        let mut header = *self.header();
+    ///
+    /// # Errors
+    /// The batch is of an old format.
+    pub fn with_offsets(
+        &self,
+        base_offset: i64,
+        partition_leader_epoch: i32,
+    ) -> Result<Self, RewriteError> {
+        let mut header = self.format_2()?;
         header.base_offset = base_offset;
         header.partition_leader_epoch = partition_leader_epoch;
-        self.with_header(header)
+        Ok(self.with_header(header))
     }
 
     /// The batch with all records stamped by the broker, its checksum computed anew.
-    #[must_use]
-    pub fn with_log_append_time(&self, timestamp: i64) -> Self {
+    ///
+    /// # Errors
+    /// The batch is of an old format.
+    pub fn with_log_append_time(&self, timestamp: i64) -> Result<Self, RewriteError> {
         self.with_timestamps(TimestampType::LogAppendTime, timestamp)
     }
 
     /// The batch with another largest timestamp, its checksum computed anew.
-    #[must_use]
-    pub fn with_max_timestamp(&self, timestamp: i64) -> Self {
+    ///
+    /// # Errors
+    /// The batch is of an old format.
+    pub fn with_max_timestamp(&self, timestamp: i64) -> Result<Self, RewriteError> {
         self.with_timestamps(self.header().timestamp_type(), timestamp)
     }
 
-    fn with_timestamps(&self, timestamp_type: TimestampType, max_timestamp: i64) -> Self {
-        let mut header = *self.header();
+    fn with_timestamps(
+        &self,
+        timestamp_type: TimestampType,
+        max_timestamp: i64,
+    ) -> Result<Self, RewriteError> {
+        let mut header = self.format_2()?;
         header.max_timestamp = max_timestamp;
         header.set_timestamp_type(timestamp_type);
         let batch = SealedBatch::new(header, self.body(), 0);
-        self.with_header(*batch.header())
+        Ok(self.with_header(*batch.header()))
+    }
+
+    /// The header, if the batch has one of its own.
+    fn format_2(&self) -> Result<BatchHeader, RewriteError> {
+        let magic = self.magic();
+        ensure!(magic == MAGIC, OldFormatSnafu { magic });
+        Ok(*self.header())
     }
 
     fn with_header(&self, header: BatchHeader) -> Self {
@@ -57,14 +78,14 @@ impl RecordBatch {
     /// empty batch remains; if all are, the batch is the same.
     ///
     /// # Errors
-    /// The batch cannot be read, or more than `limit` plain bytes come out of it.
+    /// The batch is of an old format or cannot be read, or more than `limit` plain bytes come out of it.
     pub fn retain(
         &self,
         decompressor: &mut Decompressor,
         limit: usize,
         mut keep: impl FnMut(&RecordView<'_>) -> bool,
     ) -> Result<Self, RewriteError> {
-        let header = *self.header();
+        let header = self.format_2()?;
         let decoded = self.decompress(decompressor, limit).context(ReadSnafu)?;
         let mut builder = BatchBuilder::new(decoded.size_bytes());
         for record in decoded.records() {
@@ -115,6 +136,12 @@ impl RecordBatch {
 #[derive(Debug, Snafu)]
 #[non_exhaustive]
 pub enum RewriteError {
+    /// It is of message format 0 or 1, which are only read.
+    #[snafu(display("a batch of message format {magic} cannot be rewritten"))]
+    OldFormat {
+        /// The format.
+        magic: i8,
+    },
     /// It cannot be read.
     #[snafu(display("{source}"))]
     Read {

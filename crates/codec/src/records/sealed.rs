@@ -176,7 +176,7 @@ impl SealedBatch {
                 Bytes::from(plain.context(DecompressSnafu)?)
             }
         };
-        let batch = DecodedBatch::new(self.header, records);
+        let batch = DecodedBatch::from_parts(self.header, records);
         // Compressed parts are measured in plain bytes by the ratio of the whole; at least two.
         let body_target = target_bytes.saturating_sub(BATCH_HEADER_LEN);
         let plain_target = (body_target as f32 / self.compression_ratio()) as usize;

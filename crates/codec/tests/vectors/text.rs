@@ -61,7 +61,7 @@ pub(crate) fn dump(batch: &DecodedBatch) -> String {
 }
 
 /// Null as ~, bytes that are not plain as %XX, and what repeats itself as unit*count.
-fn text(bytes: Option<&[u8]>) -> String {
+pub(crate) fn text(bytes: Option<&[u8]>) -> String {
     let Some(bytes) = bytes else {
         return "~".to_owned();
     };

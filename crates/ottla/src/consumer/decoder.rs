@@ -12,7 +12,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_codec::records::{BatchError, Compression, CompressionError, Decompressor, RecordBatch};
+use ottla_codec::records::{
+    BatchError, BatchHeader, CompressionError, DecodedBatch, Decompressor, RecordBatch,
+};
 
 use super::budget::{Budget, Lease};
 use super::buffered::{Body, ENTRY, Fetched, Memory, Plain};
@@ -52,6 +54,12 @@ pub(crate) struct Run {
 struct Room {
     lease: Lease,
     buffer: Vec<u8>,
+}
+
+/// Where in a run's buffer the records of a batch are, and the header that goes with them.
+struct Place {
+    header: BatchHeader,
+    range: Range<usize>,
 }
 
 /// What became of a piece.
@@ -104,7 +112,7 @@ impl Decoder {
             && let Some(piece) = pieces.pop_front()
         {
             if let Piece::Batch { batch, .. } = &piece {
-                if is_compressed(batch) {
+                if !is_plain(batch) {
                     let expected = self.expected(batch);
                     bytes += expected;
                     plain += expected;
@@ -158,13 +166,13 @@ impl Decoder {
                 }
             };
             let response = response.clone();
-            let is_compressed = is_compressed(&batch);
+            let is_plain = is_plain(&batch);
             let place = match &mut room {
-                Some(room) if is_compressed => self.decompress(&batch, &mut room.buffer),
+                Some(room) if !is_plain => self.decompress(&batch, &mut room.buffer),
                 _ => Ok(None),
             };
             let body = match place {
-                Ok(None) if !is_compressed => self.plain(&batch, response),
+                Ok(None) if is_plain => self.plain(&batch, response),
                 Ok(None) if !places.is_empty() => {
                     let rest = std::iter::once(Piece::Batch { batch, start, end });
                     let rest = rest.chain(pieces).collect();
@@ -189,20 +197,20 @@ impl Decoder {
         let Body::Wire { batch, response } = fetched.body else {
             return Ok(fetched);
         };
-        let body = if is_compressed(&batch) {
+        let body = if is_plain(&batch) {
+            self.plain(&batch, response)?
+        } else {
             let expected = self.expected(&batch);
             let mut buffer = Vec::with_capacity(expected.min(self.limit));
             self.check(&batch)?;
-            batch.decompress_into(&mut buffer, &mut self.decompressor, self.limit)?;
+            let header = batch.decompress_into(&mut buffer, &mut self.decompressor, self.limit)?;
             self.learn(&batch, buffer.len());
             trim(&mut buffer);
             let lease = self.budget.take(buffer.capacity() + ENTRY);
             Body::Plain(Plain {
-                batch: batch.with_records(Bytes::from(buffer)),
+                batch: DecodedBatch::from_parts(header, Bytes::from(buffer)),
                 memory: Memory::Own(lease),
             })
-        } else {
-            self.plain(&batch, response)?
         };
         Ok(Fetched { body, ..fetched })
     }
@@ -211,7 +219,7 @@ impl Decoder {
     fn plain(&self, batch: &RecordBatch, response: Arc<Lease>) -> Result<Body, BatchError> {
         self.check(batch)?;
         Ok(Body::Plain(Plain {
-            batch: batch.with_records(batch.body()),
+            batch: DecodedBatch::from_parts(*batch.header(), batch.body()),
             memory: Memory::Shared(response),
         }))
     }
@@ -222,16 +230,17 @@ impl Decoder {
         &mut self,
         batch: &RecordBatch,
         buffer: &mut Vec<u8>,
-    ) -> Result<Option<Range<usize>>, BatchError> {
+    ) -> Result<Option<Place>, BatchError> {
         self.check(batch)?;
         let begin = buffer.len();
         // With room for one more byte than the limit, the buffer does not move.
         let room = (buffer.capacity() - begin).saturating_sub(1);
         let limit = room.min(self.limit);
         match batch.decompress_into(buffer, &mut self.decompressor, limit) {
-            Ok(()) => {
-                self.learn(batch, buffer.len() - begin);
-                Ok(Some(begin..buffer.len()))
+            Ok(header) => {
+                let range = begin..buffer.len();
+                self.learn(batch, range.len());
+                Ok(Some(Place { header, range }))
             }
             Err(BatchError::Decompress {
                 source: CompressionError::LimitExceeded { .. },
@@ -261,7 +270,7 @@ impl Decoder {
 /// Gives the batches that were decompressed their places in the buffer, and back what is left of it.
 fn in_plain_form(
     mut steps: Vec<Step>,
-    places: Vec<(usize, Range<usize>)>,
+    places: Vec<(usize, Place)>,
     room: Option<Room>,
 ) -> Vec<Step> {
     let Some(Room {
@@ -274,12 +283,10 @@ fn in_plain_form(
     trim(&mut buffer);
     lease.resize(buffer.capacity() + places.len() * ENTRY);
     let (buffer, lease) = (Bytes::from(buffer), Arc::new(lease));
-    for (step, place) in places {
-        if let Some(Step::Push(fetched)) = steps.get_mut(step)
-            && let Body::Wire { batch, .. } = &fetched.body
-        {
+    for (step, Place { header, range }) in places {
+        if let Some(Step::Push(fetched)) = steps.get_mut(step) {
             fetched.body = Body::Plain(Plain {
-                batch: batch.with_records(buffer.slice(place)),
+                batch: DecodedBatch::from_parts(header, buffer.slice(range)),
                 memory: Memory::Shared(lease.clone()),
             });
         }
@@ -294,8 +301,9 @@ fn trim(buffer: &mut Vec<u8>) {
     }
 }
 
-fn is_compressed(batch: &RecordBatch) -> bool {
-    !matches!(batch.compression(), Ok(Compression::None))
+/// Whether a batch can be read where it is; one that cannot be is told when it is decompressed.
+fn is_plain(batch: &RecordBatch) -> bool {
+    matches!(batch.is_plain(), Ok(true))
 }
 
 #[cfg(test)]

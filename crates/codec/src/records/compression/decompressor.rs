@@ -40,6 +40,23 @@ impl Decompressor {
         Ok(output)
     }
 
+    /// [`decompress`](Self::decompress) for message format 0, where the header's checksum in LZ4 frames
+    /// is of the wrong bytes.
+    pub(in crate::records) fn decompress_format_0(
+        &mut self,
+        compression: Compression,
+        input: &[u8],
+        limit: usize,
+    ) -> Result<Vec<u8>, CompressionError> {
+        #[cfg(feature = "lz4")]
+        if compression == Compression::Lz4 {
+            let mut output = Vec::new();
+            super::lz4::decompress(input, false, limit, &mut output)?;
+            return Ok(output);
+        }
+        self.decompress(compression, input, limit)
+    }
+
     /// Appends the plain bytes, at most `limit` of them, to `output`, which is left as it was if they
     /// cannot be had. Its memory stays where it is if it has room for more than `limit` bytes.
     ///
@@ -86,7 +103,7 @@ impl Decompressor {
             #[cfg(feature = "snappy")]
             Compression::Snappy => self.snappy.decompress(input, limit, output),
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => super::lz4::decompress(input, limit, output),
+            Compression::Lz4 => super::lz4::decompress(input, true, limit, output),
             #[cfg(feature = "zstd")]
             Compression::Zstd => self.zstd.decompress(input, limit, output),
             #[allow(unreachable_patterns, reason = "reached when a codec is left out")]

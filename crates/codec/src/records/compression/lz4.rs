@@ -73,15 +73,16 @@ impl fmt::Debug for Encoder {
 }
 
 /// Appends the plain bytes of one frame, until `output` has `limit` bytes; stateless, as the output
-/// itself is the window.
+/// itself is the window. Unless `header_checksum`, that of the frame's header is not looked at.
 // Inlined into its one caller it becomes too large for its inner loop's copies to be inlined.
 #[inline(never)]
 pub(super) fn decompress(
     input: &[u8],
+    header_checksum: bool,
     limit: usize,
     output: &mut Vec<u8>,
 ) -> Result<(), CompressionError> {
-    let (frame, mut rest) = Frame::parse(input).map_err(malformed)?;
+    let (frame, mut rest) = Frame::parse(input, header_checksum).map_err(malformed)?;
     let begin = output.len();
     let guess = input.len().saturating_mul(3);
     output.reserve(guess.min(limit.saturating_sub(begin)));
@@ -145,7 +146,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn parse(input: &[u8]) -> Result<(Self, &[u8]), Malformed> {
+    fn parse(input: &[u8], header_checksum: bool) -> Result<(Self, &[u8]), Malformed> {
         const VERSION_MASK: u8 = 0xc0;
         const VERSION: u8 = 0x40;
         const INDEPENDENT: u8 = 0x20;
@@ -180,7 +181,7 @@ impl Frame {
             .get(..described.len() - rest.len())
             .unwrap_or_default();
         let [checksum] = *take::<1>(&mut rest)?;
-        if (XxHash32::oneshot(0, descriptor) >> 8) as u8 != checksum {
+        if header_checksum && (XxHash32::oneshot(0, descriptor) >> 8) as u8 != checksum {
             return Err(Malformed::HeaderChecksum);
         }
         let frame = Self {

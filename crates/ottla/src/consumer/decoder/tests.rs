@@ -1,3 +1,5 @@
+use ottla_codec::records::Compression;
+
 use super::*;
 use crate::consumer::buffer::Entry;
 use crate::consumer::scan::scan;
