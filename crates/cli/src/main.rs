@@ -52,7 +52,11 @@ fn run(line: CommandLine) -> Result<()> {
         // to 110. Compressing, decompressing, reading files and writing to stdout have threads anyway.
         _ => Builder::new_current_thread(),
     };
-    let runtime = runtime.enable_all().build().context(SystemSnafu {
+    // Allocators keep memory for each thread that ever used some: one to read, the others to compress.
+    // Nothing here blocks for long but stdin, and that once.
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = runtime.max_blocking_threads(1 + cpus).enable_all();
+    let runtime = runtime.build().context(SystemSnafu {
         doing: "start threads",
     })?;
     let common = line.common;

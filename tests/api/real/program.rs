@@ -42,16 +42,29 @@ impl Ended {
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        // What it takes is judged by the program as people have it: code counts, and is twice the size
+        // unoptimised.
+        let profile = if long_runs() { "release" } else { "dev" };
         let built = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "ottla-cli"])
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "ottla-cli",
+                "--profile",
+                profile,
+            ])
             .current_dir(xtask::project::root())
             .status()
             .expect("cargo runs");
         assert!(built.success(), "the program cannot be built");
-        // The tests' binary is in `deps`, below the programs.
+        // The tests' binary is in `deps`, below the programs of its profile.
         let tests = std::env::current_exe().expect("a path");
         let dir = tests.parent().and_then(Path::parent).expect("deps");
-        dir.join("ottla")
+        match long_runs() {
+            true => dir.with_file_name("release").join("ottla"),
+            false => dir.join("ottla"),
+        }
     })
 }
 
