@@ -42,7 +42,8 @@ const HELP: &str = "cargo xtask <command>
   deps     dependency edges between the crates
   deny     bans, licences and sources of dependencies
   codegen [--check]
-           write the codec's messages from Kafka's schemas, or see whether they are up to date
+           write the codec's messages from Kafka's schemas and the fake's table of older releases, or
+           see whether they are up to date
   vectors [--check | --seed N --out DIR | --read DIR]
            have Kafka's own classes write the bytes for the codec's tests, see whether they are up to
            date, write others elsewhere, or have Kafka read what the codec's example has written

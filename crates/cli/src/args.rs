@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use ottla_fake::Release;
 
 use crate::consume::Start;
 use crate::text::Text;
@@ -205,6 +206,9 @@ pub(crate) struct Fake {
     /// Create a topic; repeatable
     #[arg(long = "topic", value_name = "NAME:PARTITIONS")]
     pub(crate) topics: Vec<TopicPartitions>,
+    /// Serve what the brokers of a release serve: 2.1, 2.4, 3.0 or 4.3
+    #[arg(long, value_name = "V", default_value_t)]
+    pub(crate) release: Release,
     #[command(flatten)]
     pub(crate) verbosity: Verbosity,
 }

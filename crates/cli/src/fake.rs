@@ -13,7 +13,8 @@ pub(crate) async fn run(arguments: Fake) -> Result<()> {
     let mut interrupt = Interrupt::listen()?;
     let mut builder = FakeCluster::builder()
         .brokers(arguments.brokers.into())
-        .base_port(arguments.port);
+        .base_port(arguments.port)
+        .release(arguments.release);
     for topic in &arguments.topics {
         builder = builder.topic(&topic.name, topic.partitions);
     }

@@ -15,6 +15,7 @@ use crate::cluster::FakeCluster;
 use crate::error::{FakeError, ListenSnafu};
 use crate::event_loop;
 use crate::handle::Handle;
+use crate::release::Release;
 use crate::state::{Options, State};
 use crate::transport::{self, Transport};
 
@@ -98,6 +99,7 @@ impl Default for FakeClusterBuilder {
                 pipe_capacity: 64 << 10,
                 keep_frames: false,
                 advertised: BTreeMap::new(),
+                release: Release::default(),
             },
         }
     }
@@ -202,7 +204,16 @@ impl FakeClusterBuilder {
         self
     }
 
-    /// Advertises other versions of an API than it serves: fewer, to be an older broker, or an API that the test
+    /// Which Kafka the brokers are. Default: the newest there is.
+    ///
+    /// An older one advertises and serves what that release has of the APIs that are served here, and behaves as it did.
+    #[must_use]
+    pub fn release(mut self, release: Release) -> Self {
+        self.options.release = release;
+        self
+    }
+
+    /// Advertises other versions of an API than it serves, whatever the release: fewer, or an API that the test
     /// answers itself through [`FakeCluster::on`].
     #[must_use]
     pub fn advertise(mut self, api: ApiKey, min: i16, max: i16) -> Self {

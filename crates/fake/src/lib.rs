@@ -49,6 +49,17 @@
 //! - features of what is not served here (share groups, streams groups) are not among those of ApiVersions;
 //! - texts of error messages are not Kafka's.
 //!
+//! # Older brokers
+//! With [`release`](FakeClusterBuilder::release) the cluster plays an older [`Release`]: of the APIs and versions below
+//! it serves those that the release has, and closes the connection on others, as its brokers do. Where a release
+//! behaves otherwise at the same version, it does so too:
+//! - before 4.3 only the controller creates, grows and deletes topics (NOT_CONTROLLER elsewhere), and ApiVersions tells
+//!   no features;
+//! - before 3.0 a producer that a partition does not know must start with sequence 0 (UNKNOWN_PRODUCER_ID), and a topic
+//!   that Metadata has just created has no leader rather than being unknown;
+//! - before 2.4 an unknown version of ApiVersions is refused without a range, refused records are CORRUPT_MESSAGE, and
+//!   -1 does not stand for a default number of partitions or replicas.
+//!
 //! # Replay
 //! With [`start_in_memory`](FakeClusterBuilder::start_in_memory), a current-thread runtime, a paused clock, a set
 //! [`wall_clock_start_ms`](FakeClusterBuilder::wall_clock_start_ms) and the same
@@ -74,6 +85,7 @@ mod handle;
 mod log;
 mod metadata_view;
 mod producers;
+mod release;
 mod requests;
 mod state;
 mod timers;
@@ -92,5 +104,6 @@ pub use error::FakeError;
 pub use faults::{FailWith, Hold, Interception, RuleBuilder};
 pub use groups::CommittedOffset;
 pub use log::{Compaction, ControlMarker, LoggedRecord, Record};
+pub use release::{Release, UnknownRelease};
 pub use requests::LoggedRequest;
 pub use violations::{InvalidBatch, Violation};

@@ -73,11 +73,7 @@ impl MetadataView {
             )
         });
         Self {
-            // In KRaft mode brokers name any live broker as the one that takes controller requests.
-            controller: brokers
-                .iter()
-                .find(|broker| broker.running)
-                .map_or(-1, |broker| broker.id),
+            controller: state.controller().unwrap_or(-1),
             brokers,
             topics: topics.collect(),
         }

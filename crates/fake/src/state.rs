@@ -26,6 +26,7 @@ use crate::faults::cuts::RequestCuts;
 use crate::faults::rules::{Action, AnyReply, Effects, Ending, Rules};
 use crate::groups::Groups;
 use crate::producers::Producers;
+use crate::release::Release;
 use crate::requests::{LoggedRequest, RequestLog};
 use crate::timers::Timers;
 use crate::topic::{Partition, Topic};
@@ -44,6 +45,7 @@ pub(crate) struct Options {
     pub(crate) keep_frames: bool,
     /// Changes to what ApiVersions advertises: another range, or `None` for not at all.
     pub(crate) advertised: BTreeMap<i16, Option<VersionRange>>,
+    pub(crate) release: Release,
 }
 
 /// The cluster's clocks: elapsed time from tokio, wall time counted on from its start.
@@ -225,6 +227,19 @@ impl State {
     pub(crate) fn report(&mut self, violation: Violation) {
         tracing::warn!(%violation, "violation");
         self.violations.push(violation);
+    }
+
+    /// Whether a broker takes what is the controller's to do.
+    pub(crate) fn acts_as_controller(&self, broker: i32) -> bool {
+        self.options.release.forwards_to_controller() || self.controller() == Some(broker)
+    }
+
+    /// The broker that metadata names as the controller: a real one with ZooKeeper, any live one in KRaft mode.
+    pub(crate) fn controller(&self) -> Option<i32> {
+        let mut brokers = self.brokers.values();
+        brokers
+            .find(|broker| broker.running)
+            .map(|broker| broker.id)
     }
 
     pub(crate) fn is_running(&self, broker: i32) -> bool {

@@ -1,6 +1,10 @@
-//! The pinned Kafka version: its client jar, resolved by Maven, and what is read out of it.
+//! Kafka's client jars, resolved by Maven, and what is read out of the pinned version's.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use xtask::project::{root, target_dir};
@@ -27,26 +31,15 @@ pub(super) struct ErrorCode {
 
 /// Fetches jar and contents below `target/`, unless an earlier run has.
 pub(super) fn resolve() -> Result<Source> {
-    let cache = target_dir().join("kafka-clients").join(VERSION);
-    let schemas = cache.join("message");
+    let schemas = cache(VERSION).join("message");
     let list = schemas.join("errors.tsv");
     if !list.exists() {
-        let jars = cache.join("jars");
-        let jar = jars.join(format!("kafka-clients-{VERSION}.jar"));
-        if !jar.exists() {
-            println!("resolving kafka-clients {VERSION} with Maven");
-            run(Command::new("mvn")
-                .args(["-q", "-B", "-f"])
-                .arg(root().join("xtask/codegen/pom.xml"))
-                .arg(format!("-Dkafka.version={VERSION}"))
-                .arg("dependency:copy-dependencies")
-                .arg(format!("-DoutputDirectory={}", jars.display())))?;
-        }
+        let jars = jars(VERSION)?;
         run(Command::new("java")
             .arg("-cp")
             .arg(jars.join("*"))
             .arg(root().join("xtask/codegen/Extract.java"))
-            .arg(&jar)
+            .arg(jar(&jars, VERSION))
             .arg(&schemas))?;
     }
     let errors = fs::read_to_string(&list)?
@@ -58,6 +51,29 @@ pub(super) fn resolve() -> Result<Source> {
         schemas,
         errors,
     })
+}
+
+/// The directory of a release's client jar and of what that needs, fetched by Maven unless an earlier run has.
+pub(super) fn jars(version: &str) -> Result<PathBuf> {
+    let jars = cache(version).join("jars");
+    if !jar(&jars, version).exists() {
+        println!("resolving kafka-clients {version} with Maven");
+        run(Command::new("mvn")
+            .args(["-q", "-B", "-f"])
+            .arg(root().join("xtask/codegen/pom.xml"))
+            .arg(format!("-Dkafka.version={version}"))
+            .arg("dependency:copy-dependencies")
+            .arg(format!("-DoutputDirectory={}", jars.display())))?;
+    }
+    Ok(jars)
+}
+
+fn jar(jars: &Path, version: &str) -> PathBuf {
+    jars.join(format!("kafka-clients-{version}.jar"))
+}
+
+fn cache(version: &str) -> PathBuf {
+    target_dir().join("kafka-clients").join(version)
 }
 
 fn error_code(line: &str) -> Result<ErrorCode> {
@@ -75,7 +91,8 @@ fn error_code(line: &str) -> Result<ErrorCode> {
     })
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a program to its end; what it printed.
+pub(super) fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| {
         format!("{program} does not start; codegen needs a JDK (17 or newer) and Maven")
@@ -86,5 +103,5 @@ fn run(command: &mut Command) -> Result<()> {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(())
+    Ok(String::from_utf8(output.stdout)?)
 }

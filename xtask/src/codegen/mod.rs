@@ -1,12 +1,13 @@
 //! `cargo xtask codegen`: Kafka's message schemas in, the codec's message types out.
 //!
 //! [`kafka`] fetches the schemas and error codes of one pinned Kafka version, [`schema`] reads them, [`emit`] and
-//! [`tables`] write Rust. Only facts pass through: names, types, versions, defaults and tags. The schemas' prose does not.
+//! [`tables`] write Rust. [`releases`] reads older releases for the fake. Only facts pass through: names, types, versions, defaults and tags. The schemas' prose does not.
 
 mod apis;
 mod emit;
 mod kafka;
 mod names;
+mod releases;
 mod schema;
 mod tables;
 
@@ -44,14 +45,24 @@ pub(crate) fn messages<'a>() -> Vec<&'a str> {
     [apis::CLIENT_SIDE, apis::DATA].concat()
 }
 
-/// Writes the generated part of the codec, or with `check` only says whether it is what would be written.
+/// Writes what is generated of the codec and of the fake, or with `check` only says whether it is what would be written.
 ///
 /// # Errors
-/// When Kafka's jar cannot be had or read, and with `check` when the committed files differ.
+/// When Kafka's jars cannot be had or read, and with `check` when the committed files differ.
 pub(crate) fn run(check: bool) -> Result<()> {
-    let source = kafka::resolve()?;
-    let files = format(&target_dir().join("codegen"), generate(&source)?)?;
-    let target = root().join("crates/codec/src");
+    let codec = write("codec", generate(&kafka::resolve()?)?, check)?;
+    let fake = write("fake", releases::generate()?, check)?;
+    ensure!(
+        codec && fake || !check,
+        "generated code is out of date: run `cargo xtask codegen`"
+    );
+    Ok(())
+}
+
+/// Writes files into a crate's sources, unless it is only to be checked; whether they were like that before.
+fn write(name: &str, files: BTreeMap<PathBuf, String>, check: bool) -> Result<bool> {
+    let files = format(&target_dir().join("codegen").join(name), files)?;
+    let target = root().join("crates").join(name).join("src");
     let stale = stale(&target, &files)?;
     let changed: Vec<_> = files
         .iter()
@@ -61,10 +72,6 @@ pub(crate) fn run(check: bool) -> Result<()> {
         for name in changed.iter().map(|(name, _)| *name).chain(&stale) {
             eprintln!("differs: {}", target.join(name).display());
         }
-        ensure!(
-            changed.is_empty() && stale.is_empty(),
-            "generated code is out of date: run `cargo xtask codegen`"
-        );
     } else {
         for (name, text) in &changed {
             fs::create_dir_all(target.join(name).parent().context("no parent")?)?;
@@ -76,12 +83,12 @@ pub(crate) fn run(check: bool) -> Result<()> {
     }
     let lines: usize = files.values().map(|text| text.lines().count()).sum();
     println!(
-        "{} files, {lines} lines, {} changed, {} removed",
+        "{name}: {} files, {lines} lines, {} changed, {} removed",
         files.len(),
         changed.len(),
         stale.len()
     );
-    Ok(())
+    Ok(changed.is_empty() && stale.is_empty())
 }
 
 fn generate(source: &kafka::Source) -> Result<BTreeMap<PathBuf, String>> {
@@ -160,9 +167,10 @@ fn format(scratch: &Path, files: BTreeMap<PathBuf, String>) -> Result<BTreeMap<P
     if scratch.exists() {
         fs::remove_dir_all(scratch)?;
     }
-    fs::create_dir_all(scratch.join("messages"))?;
     for (name, text) in &files {
-        fs::write(scratch.join(name), text)?;
+        let path = scratch.join(name);
+        fs::create_dir_all(path.parent().context("no parent")?)?;
+        fs::write(path, text)?;
     }
     let status = Command::new("rustfmt")
         .args(["--edition", "2024"])

@@ -29,6 +29,29 @@ async fn a_fake_cluster_says_where_it_is_and_serves() {
 }
 
 #[tokio::test]
+async fn a_fake_cluster_plays_an_older_release() {
+    let mut child = command("fake --port 0 --topic a:1 --release 2.1")
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let address = line.strip_prefix("ready ").expect("ready HOST:PORT");
+    // Topics have ids since 2.8.
+    let list = ottla(&format!("topics list -b {address}")).await.good();
+    let row: Vec<_> = list
+        .lines()
+        .skip(1)
+        .flat_map(str::split_whitespace)
+        .collect();
+    assert_eq!(row, ["a", "1", "-"]);
+    signal(&child, "-TERM").await;
+    ended(child).await.good();
+    let said = ottla("fake --release 2.2").await;
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("not a release"), "{}", said.stderr);
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_an_error() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -45,6 +45,24 @@ impl NewTopic {
         }
     }
 
+    /// What brokers of the cluster's release refuse that newer ones do not.
+    fn check_release(&self, state: &State, broker: i32) -> Result<(), TopicError> {
+        if !state.acts_as_controller(broker) {
+            return Err((ErrorCode::NotController, String::new()));
+        }
+        let needs_counts =
+            !state.options.release.has_default_counts() && self.assignments.is_empty();
+        if needs_counts && self.partitions == -1 {
+            let text = "Number of partitions must be larger than 0.";
+            return Err((ErrorCode::InvalidPartitions, text.to_owned()));
+        }
+        if needs_counts && self.replication == -1 {
+            let text = "Replication factor must be larger than 0.";
+            return Err((ErrorCode::InvalidReplicationFactor, text.to_owned()));
+        }
+        Ok(())
+    }
+
     /// How many entries of the controller's log the topic takes.
     fn entries(&self, state: &State) -> usize {
         let counted = match self.partitions {
@@ -186,6 +204,9 @@ pub(super) fn handle(
     let is_too_large = once.iter().map(|topic| topic.entries(state)).sum::<usize>() > MAX_ENTRIES;
     let topics = once.into_iter().map(|new| {
         let name = new.name.clone();
+        if let Err(error) = new.check_release(state, context.broker) {
+            return result(context, name, Err(error));
+        }
         if is_too_large {
             let text = "Unable to perform excessively large batch operation.";
             let error = (ErrorCode::PolicyViolation, text.to_owned());

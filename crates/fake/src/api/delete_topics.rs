@@ -27,7 +27,7 @@ impl State {
 
 pub(super) fn handle(
     state: &mut State,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: DeleteTopicsRequest,
 ) -> Outcome {
     let by_name = request
@@ -68,7 +68,10 @@ pub(super) fn handle(
                 ..Default::default()
             };
         }
-        let deleted = delete(state, name.as_deref(), id);
+        let deleted = match state.acts_as_controller(context.broker) {
+            true => delete(state, name.as_deref(), id),
+            false => Err(ErrorCode::NotController),
+        };
         match deleted {
             Ok((name, topic_id)) => DeletableTopicResult {
                 name: Some(name),

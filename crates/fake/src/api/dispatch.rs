@@ -47,7 +47,7 @@ impl Outcome {
 pub(crate) struct Served {
     pub(crate) api: ApiKey,
     pub(crate) versions: VersionRange,
-    /// The lowest version that ApiVersions advertises, where that is not the lowest served.
+    /// The lowest version that ApiVersions of the newest release advertises, where that is not the lowest served.
     pub(crate) advertised_min: i16,
     pub(crate) serve: fn(&mut State, &RequestContext, &Bytes) -> Outcome,
     /// One line for the documentation.
@@ -158,14 +158,19 @@ pub(crate) fn serve(state: &mut State, context: &RequestContext, body: &Bytes) -
             (entry.serve)(state, context, body)
         }
         Some(entry) if entry.api == ApiKey::ApiVersions => {
-            Outcome::Respond(versions::unsupported(state))
+            Outcome::Respond(versions::unsupported(state, entry))
         }
         _ => {
             state.report(Violation::NotServed {
                 api: context.api,
                 version: context.version,
             });
-            unserved::refuse(context)
+            let RequestContext { api, version, .. } = *context;
+            let known = state.options.release.has(api, api.versions());
+            match known.is_some_and(|versions| versions.contains(version)) {
+                true => unserved::refuse(context),
+                false => Outcome::Close,
+            }
         }
     }
 }

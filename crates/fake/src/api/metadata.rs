@@ -143,10 +143,12 @@ fn by_name(
     if may_create && state.options.auto_create_topics && !state.topics.contains_key(&name) {
         // The broker that was asked answers before the controller has created the topic.
         let created = NewTopic::named(&name).create(state);
-        let error = if created.is_ok() {
-            ErrorCode::UnknownTopicOrPartition
-        } else {
-            ErrorCode::InvalidReplicationFactor
+        let error = match created {
+            Err(_) => ErrorCode::InvalidReplicationFactor,
+            Ok(_) if state.options.release.creates_unknown_topics() => {
+                ErrorCode::UnknownTopicOrPartition
+            }
+            Ok(_) => ErrorCode::LeaderNotAvailable,
         };
         return failed(name, Uuid::ZERO, error);
     }

@@ -14,7 +14,7 @@ use crate::state::{RequestContext, State};
 
 pub(super) fn handle(
     state: &mut State,
-    _context: &RequestContext,
+    context: &RequestContext,
     request: CreatePartitionsRequest,
 ) -> Outcome {
     let names: Vec<String> = request
@@ -27,7 +27,9 @@ pub(super) fn handle(
     let once = request.topics.into_iter();
     let once = once.filter(|topic| seen.insert(topic.name.clone()));
     let results = once.map(|topic| {
-        let grown = if names.iter().filter(|name| **name == topic.name).count() > 1 {
+        let grown = if !state.acts_as_controller(context.broker) {
+            Err((ErrorCode::NotController, String::new()))
+        } else if names.iter().filter(|name| **name == topic.name).count() > 1 {
             Err((
                 ErrorCode::InvalidRequest,
                 "Duplicate topic name.".to_owned(),

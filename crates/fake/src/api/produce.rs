@@ -105,7 +105,14 @@ pub(super) fn handle(
                     (_, Some(error)) | (&Err(error), None) => {
                         PartitionResult::failed(data.index, error)
                     }
-                    (Ok(name), None) => append(state, context, name, acks, data),
+                    (Ok(name), None) => {
+                        let mut result = append(state, context, name, acks, data);
+                        let is_nameless = !state.options.release.has_invalid_record();
+                        if is_nameless && result.error == ErrorCode::InvalidRecord {
+                            result.error = ErrorCode::CorruptMessage;
+                        }
+                        result
+                    }
                 });
         let partitions = partitions.collect();
         results.push(TopicResult {
@@ -323,6 +330,7 @@ fn append_batch(
     (index, batch): (i32, StoredBatch),
 ) -> PartitionResult {
     let now_ms = state.clock.wall_ms();
+    let release = state.options.release;
     let given_out = !batch.has_producer() || state.producers.has_given_out(batch.producer_id);
     let mut noticed = Vec::new();
     let result = {
@@ -379,7 +387,7 @@ fn append_batch(
             });
         }
         let judgement = if batch.has_producer() {
-            log.producers.judge(&batch)
+            log.producers.judge(&batch, release)
         } else {
             Ok(Judgement::New)
         };
@@ -506,6 +514,15 @@ fn sequence_refusal(
                 epoch,
                 sequence,
                 expected,
+            }),
+        ),
+        SequenceFault::UnknownProducer => (
+            ErrorCode::UnknownProducerId,
+            Some(Violation::FirstSequenceNotZero {
+                topic,
+                partition,
+                producer_id,
+                sequence,
             }),
         ),
         SequenceFault::OutsideTransaction | SequenceFault::NoTransaction => {

@@ -11,6 +11,7 @@ use ottla_codec::{EncodeError, ErrorCode, Segments, VersionRange, frame};
 use super::Outcome;
 use super::dispatch::{SERVED, Served};
 use crate::faults::rules::AnyReply;
+use crate::release::Release;
 use crate::state::{RequestContext, State};
 
 /// Features and levels of a freshly formatted Kafka 4.3: the two ends of each range, then the finalized level.
@@ -32,6 +33,12 @@ pub(super) fn handle(
         let error_code = ErrorCode::InvalidRequest.code();
         return Outcome::respond(ApiVersionsResponse {
             error_code,
+            ..Default::default()
+        });
+    }
+    if !state.options.release.has_features() {
+        return Outcome::respond(ApiVersionsResponse {
+            api_keys: advertised(state),
             ..Default::default()
         });
     }
@@ -62,13 +69,11 @@ pub(super) fn handle(
     })
 }
 
-/// The answer to a version that is not served: always in v0.
-pub(super) fn unsupported(state: &State) -> Box<dyn AnyReply> {
-    let own = SERVED
-        .iter()
-        .find(|entry| entry.api == ottla_codec::ApiKey::ApiVersions);
-    let api_keys = own
-        .and_then(|entry| advertised_entry(state, entry))
+/// The answer to a version that is not served: always in v0, and once brokers tell it, with the range that is.
+pub(super) fn unsupported(state: &State, own: &Served) -> Box<dyn AnyReply> {
+    let range = advertised_range(state, own).filter(|_| state.options.release.tells_its_versions());
+    let api_keys = range
+        .map(|range| api_version(own.api as i16, range))
         .into_iter()
         .collect();
     let error_code = ErrorCode::UnsupportedVersion.code();
@@ -79,50 +84,46 @@ pub(super) fn unsupported(state: &State) -> Box<dyn AnyReply> {
     }))
 }
 
-/// Whether a request of this version is handled, which a test may have narrowed.
+/// Whether a request of this version is handled, which a test or the release may have narrowed.
 pub(super) fn is_served(state: &State, entry: &Served, version: i16) -> bool {
-    let limit = state.options.advertised.get(&(entry.api as i16));
-    let allowed = match limit {
-        Some(Some(range)) => range.contains(version),
-        Some(None) => false,
-        None => true,
-    };
+    let allowed = advertised_range(state, entry).is_some_and(|range| range.contains(version));
     allowed && entry.versions.contains(version)
 }
 
 fn advertised(state: &State) -> Vec<ApiVersion> {
     let mut all: Vec<_> = SERVED
         .iter()
-        .filter_map(|entry| advertised_entry(state, entry))
+        .filter_map(|entry| {
+            let range = advertised_range(state, entry)?;
+            Some(api_version(entry.api as i16, range))
+        })
         .collect();
     for (&api_key, range) in &state.options.advertised {
         let served = SERVED.iter().any(|entry| entry.api as i16 == api_key);
         if let (false, Some(range)) = (served, range) {
-            all.push(api_version(api_key, range.min, range.max));
+            all.push(api_version(api_key, *range));
         }
     }
     all.sort_by_key(|entry| entry.api_key);
     all
 }
 
-fn advertised_entry(state: &State, entry: &Served) -> Option<ApiVersion> {
-    let api_key = entry.api as i16;
-    match state.options.advertised.get(&api_key) {
-        Some(None) => None,
-        Some(&Some(VersionRange { min, max })) => Some(api_version(api_key, min, max)),
-        None => Some(api_version(
-            api_key,
-            entry.advertised_min,
-            entry.versions.max,
-        )),
+fn advertised_range(state: &State, entry: &Served) -> Option<VersionRange> {
+    if let Some(chosen) = state.options.advertised.get(&(entry.api as i16)) {
+        return *chosen;
     }
+    let range = match state.options.release {
+        Release::V4_3 => VersionRange::new(entry.advertised_min, entry.versions.max),
+        _ => entry.versions,
+    };
+    state.options.release.has(entry.api, range)
 }
 
-fn api_version(api_key: i16, min_version: i16, max_version: i16) -> ApiVersion {
+fn api_version(api_key: i16, range: VersionRange) -> ApiVersion {
     ApiVersion {
         api_key,
-        min_version,
-        max_version,
+        min_version: range.min,
+        max_version: range.max,
         ..Default::default()
     }
 }

@@ -1,7 +1,7 @@
 //! What a partition remembers of each producer: epoch, the last five batches, the open transaction.
 //!
-//! Decides whether a batch is new, a duplicate, or refused, exactly as Kafka 4 does: an unknown producer may
-//! start with any sequence; a known producer's new epoch must start with 0; a repeat of one of the last five
+//! Decides whether a batch is new, a duplicate, or refused, exactly as Kafka does: an unknown producer may
+//! start with any sequence (before 2.5 with 0 only); a known producer's new epoch must start with 0; a repeat of one of the last five
 //! batches succeeds with its original offset; every other repeat or gap is `OUT_OF_ORDER_SEQUENCE_NUMBER`
 //! (`DUPLICATE_SEQUENCE_NUMBER` has not been sent by brokers since 1.1).
 //!
@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::batch::StoredBatch;
+use crate::release::Release;
 
 /// How many batches of a producer a broker remembers.
 const BATCHES_RETAINED: usize = 5;
@@ -44,6 +45,8 @@ pub(crate) enum SequenceFault {
     OutOfOrder {
         expected: i32,
     },
+    /// A producer that is not known, and does not begin with sequence 0.
+    UnknownProducer,
     /// A batch outside a transaction while one is open.
     OutsideTransaction,
     /// A transactional batch while no transaction is open for its producer.
@@ -65,7 +68,11 @@ pub(crate) struct ProducerStates {
 
 impl ProducerStates {
     /// Judges a client's batch against the producer's state, without changing it.
-    pub(crate) fn judge(&self, batch: &StoredBatch) -> Result<Judgement, SequenceFault> {
+    pub(crate) fn judge(
+        &self,
+        batch: &StoredBatch,
+        release: Release,
+    ) -> Result<Judgement, SequenceFault> {
         let entry = self.entries.get(&batch.producer_id);
         let first = batch.base_sequence;
         if let Some(entry) = entry.filter(|entry| entry.epoch == batch.producer_epoch) {
@@ -83,7 +90,10 @@ impl ProducerStates {
             return Err(SequenceFault::NoTransaction);
         }
         let Some(entry) = entry else {
-            return Ok(Judgement::New);
+            return match first == 0 || release.takes_unknown_producers() {
+                true => Ok(Judgement::New),
+                false => Err(SequenceFault::UnknownProducer),
+            };
         };
         if batch.producer_epoch < entry.epoch {
             return Err(SequenceFault::InvalidEpoch { last: entry.epoch });

@@ -9,5 +9,6 @@ mod faults;
 mod fetch;
 mod offsets;
 mod produce;
+mod releases;
 mod replay;
 mod sessions;
