@@ -23,6 +23,8 @@ pub(crate) struct Group<'a> {
     first: Vec<usize>,
     /// Every topic's subscribers, ascending.
     subscribers: Vec<Vec<MemberIndex>>,
+    /// How often every topic is named.
+    mentions: Vec<usize>,
     all_alike: bool,
 }
 
@@ -40,18 +42,25 @@ impl<'a> Group<'a> {
             .collect();
 
         let mut subscribers: Vec<Vec<MemberIndex>> = vec![Vec::new(); known.len()];
+        let mut mentions = vec![0; known.len()];
         let mut all_alike = true;
         let mut from: MemberIndex = 0;
         // Members mostly subscribe to the same topics in the same order, and then nothing is looked up again.
         for alike in members.chunk_by(|a, b| a.topics == b.topics) {
             let set = |member: &'a Member| member.topics.iter().collect::<BTreeSet<_>>();
-            all_alike = all_alike && (from == 0 || set(&alike[0]) == set(&members[0]));
+            all_alike = all_alike && {
+                let topics = set(&alike[0]);
+                topics.len() == alike[0].topics.len() && topics == set(&members[0])
+            };
             let numbers = from..from + alike.len() as MemberIndex;
             from = numbers.end;
             let subscription = alike[0].topics.iter();
             let mut subscription: Vec<usize> = subscription
                 .filter_map(|name| index.get(name.as_str()).copied())
                 .collect();
+            for &topic in &subscription {
+                mentions[topic] += alike.len();
+            }
             subscription.sort_unstable();
             subscription.dedup();
             for topic in subscription {
@@ -64,6 +73,7 @@ impl<'a> Group<'a> {
             .map(|subscribers| !subscribers.is_empty());
         known.retain(|_| subscribed.next() == Some(true));
         subscribers.retain(|subscribers| !subscribers.is_empty());
+        mentions.retain(|&mentions| mentions > 0);
         let mut first = vec![0];
         first.extend(known.iter().scan(0, |sum, (_, topic)| {
             *sum += topic.partition_count() as usize;
@@ -74,6 +84,7 @@ impl<'a> Group<'a> {
             topics: known,
             first,
             subscribers,
+            mentions,
             all_alike,
         }
     }
@@ -135,7 +146,13 @@ impl<'a> Group<'a> {
         self.subscribers[topic].binary_search(&member).is_ok()
     }
 
-    /// Whether all members subscribe to the same topics, those without partitions or metadata included.
+    /// How often members name a topic: as often as it has subscribers, unless one of them repeats it.
+    pub(crate) fn mentions(&self, topic: usize) -> usize {
+        self.mentions[topic]
+    }
+
+    /// Whether all members subscribe to the same topics, those without partitions or metadata included. As in Java,
+    /// a member that repeats a topic is like no other.
     pub(crate) fn subscriptions_are_equal(&self) -> bool {
         self.all_alike
     }

@@ -16,7 +16,7 @@ pub struct Member {
     /// Where it runs (KIP-881). Empty is the same as none.
     #[doc(alias = "client.rack")]
     pub rack: Option<String>,
-    /// The topics it subscribes to. Order and repetition mean nothing.
+    /// The topics it subscribes to. Order means nothing, and nobody repeats one.
     pub topics: Vec<String>,
     /// The partitions it still holds, with the cooperative protocol (KIP-429). It may be wrong: members come back
     /// with old memories.

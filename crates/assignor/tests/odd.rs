@@ -124,6 +124,65 @@ fn as_aiokafka_one_of_several_equally_new_claims_counts(#[case] generation: i32,
     assert_eq!(members[aiokafka["t"][1][0]].id, id);
 }
 
+/// A topic that somebody repeats counts as having another possible owner, as in Java 4.1.1 and aiokafka 0.14.0, whose
+/// answer this is.
+#[test]
+fn a_repeated_topic_comes_later() {
+    let counts = [
+        ("-", 4),
+        (".99-0", 2),
+        ("._B", 1),
+        (".bA-", 1),
+        ("9.1", 5),
+        ("aA9baA", 3),
+    ];
+    let topics = counts
+        .into_iter()
+        .fold(Topics::new(), |topics, (name, count)| {
+            topics.with(name, count)
+        });
+    let members = [
+        Member::new("c00", ["-", ".99-0", ".bA-", "9.1"]),
+        Member::new(
+            "c01",
+            ["-", ".99-0", "._B", ".bA-", "9.1", "aA9baA", ".bA-", ".bA-"],
+        ),
+    ];
+    let [_, _, java, aiokafka, _] = answers(&topics, &members);
+    let owners = |topic: &str| java[topic].iter().map(|slot| slot[0]).collect::<Vec<_>>();
+    assert_eq!(
+        (owners(".bA-"), owners("9.1")),
+        (vec![1], vec![0, 1, 0, 1, 0])
+    );
+    assert_eq!(java, aiokafka);
+}
+
+/// aiokafka moves nothing of what it has just given out when somebody claims a partition of a topic that nobody
+/// subscribes to any more; Java does not look at such claims. Both answers are theirs (4.1.1, 0.14.0).
+#[test]
+fn as_aiokafka_an_orphaned_claim_is_a_revocation() {
+    let topics = Topics::new()
+        .with("t0", 3)
+        .with("t1", 3)
+        .with("t2", 1)
+        .with("t3", 3)
+        .with("orphan", 2);
+    let subscribing = |member: Member, topics: &[&str]| Member {
+        topics: topics.iter().map(|&topic| topic.to_owned()).collect(),
+        ..member
+    };
+    let members = [
+        Member::new("A1A0b0", ["t0"]),
+        subscribing(claiming("9-BaA", "t1", &[1], 3), &["t1", "t0", "t3"]),
+        Member::new("B0", ["t0"]),
+        Member::new("_00Aaa", ["t1"]),
+        subscribing(claiming("1b-A-", "orphan", &[0], 3), &["t2", "t3"]),
+    ];
+    let [_, _, java, aiokafka, _] = answers(&topics, &members);
+    assert_eq!(java["t1"], [[3], [1], [3]]);
+    assert_eq!(aiokafka["t1"], [[3], [3], [1]]);
+}
+
 #[test]
 fn members_of_one_id_are_still_several() {
     let topics = Topics::new().with("t", 4).with("u", 3);

@@ -8,7 +8,7 @@ use std::mem::replace;
 
 use super::balance::Situation;
 use super::claims::{Claim, Claims};
-use super::general::Balance;
+use super::general::{Balance, by_choice};
 use crate::group::Group;
 use crate::{Assignment, Member, Topics, order};
 
@@ -17,18 +17,17 @@ pub(super) fn assign(topics: &Topics, members: &[Member], claims: &[Claim<'_>]) 
     let weighed = Claims::of_aiokafka(&group, claims);
     let situation = Situation::without_racks(group, weighed);
     let group = &situation.group;
-    let subscriptions = Subscriptions::new(group);
+    let indices = group.topic_indices();
 
     let mut balance = Balance::new(&situation, order::by_code_points);
     let mut must_revoke = balance.keep();
     must_revoke |= claims
         .iter()
-        .any(|claim| subscriptions.revoke(claim, topics));
+        .any(|claim| is_orphaned(claim, topics, &indices));
 
-    let mut by_choice: Vec<usize> = (0..group.topic_count()).collect();
-    by_choice.sort_by_key(|&topic| subscriptions.mentions[topic]);
+    let by_choice = by_choice(group);
     let mut all = Vec::new();
-    if subscriptions.are_equal(topics) {
+    if subscriptions_are_equal(group, topics, &indices) {
         all = from_the_most_loaded(&situation, &balance, claims);
     }
     let mut listed = vec![false; group.partition_count()];
@@ -39,55 +38,36 @@ pub(super) fn assign(topics: &Topics, members: &[Member], claims: &[Claim<'_>]) 
     situation.assignments(&balance.complete(&by_choice, &all, must_revoke))
 }
 
-/// Subscriptions as aiokafka compares them: lists, in which order and repetition do mean something.
-struct Subscriptions<'a> {
-    indices: HashMap<&'a str, usize>,
-    /// Every member's topics as far as they have partitions.
-    lists: Vec<Vec<usize>>,
-    /// How often each topic is named, by all members together.
-    mentions: Vec<usize>,
+/// Whether all members name the same topics in the same order, as far as those have partitions, and all topics equally
+/// often: one that is known and that nobody subscribes to is enough for subscriptions to be unequal.
+fn subscriptions_are_equal(
+    group: &Group<'_>,
+    topics: &Topics,
+    indices: &HashMap<&str, usize>,
+) -> bool {
+    let list = |member: &Member| -> Vec<usize> {
+        let indices = member.topics.iter().map(|name| indices.get(name.as_str()));
+        indices.flatten().copied().collect()
+    };
+    let alike = |a: &Member, b: &Member| a.topics == b.topics || list(a) == list(b);
+    let mut known = topics
+        .iter()
+        .filter(|(_, topic)| topic.partition_count() > 0);
+    group
+        .members()
+        .windows(2)
+        .all(|pair| alike(&pair[0], &pair[1]))
+        && (1..group.topic_count()).all(|topic| group.mentions(topic) == group.mentions(0))
+        && known.all(|(name, _)| indices.contains_key(name))
 }
 
-impl<'a> Subscriptions<'a> {
-    fn new(group: &Group<'a>) -> Self {
-        let indices = group.topic_indices();
-        let mut mentions = vec![0; group.topic_count()];
-        let mut lists = Vec::new();
-        for member in group.members() {
-            let list: Vec<usize> = member
-                .topics
-                .iter()
-                .filter_map(|name| indices.get(name.as_str()).copied())
-                .collect();
-            list.iter().for_each(|&topic| mentions[topic] += 1);
-            lists.push(list);
-        }
-        Self {
-            indices,
-            lists,
-            mentions,
-        }
-    }
-
-    /// Whether all members name the same topics in the same order, and all topics equally often: one that is known
-    /// and that nobody subscribes to is enough for them to be unequal.
-    fn are_equal(&self, topics: &Topics) -> bool {
-        let mut known = topics
-            .iter()
-            .filter(|(_, topic)| topic.partition_count() > 0);
-        self.lists.windows(2).all(|pair| pair[0] == pair[1])
-            && self.mentions.windows(2).all(|pair| pair[0] == pair[1])
-            && known.all(|(name, _)| self.indices.contains_key(name))
-    }
-
-    /// Whether a member must lose something of a topic that nobody subscribes to any more.
-    fn revoke(&self, claim: &Claim<'_>, topics: &Topics) -> bool {
-        claim.partitions.iter().any(|(topic, numbers)| {
-            let count = topics.partition_count(topic).unwrap_or(0);
-            let exists = |&number: &i32| u32::try_from(number).is_ok_and(|number| number < count);
-            !self.indices.contains_key(topic.as_ref()) && numbers.iter().any(exists)
-        })
-    }
+/// Whether a claim is to an existing partition of a topic that nobody subscribes to any more.
+fn is_orphaned(claim: &Claim<'_>, topics: &Topics, indices: &HashMap<&str, usize>) -> bool {
+    claim.partitions.iter().any(|(topic, numbers)| {
+        let count = topics.partition_count(topic).unwrap_or(0);
+        let exists = |&number: &i32| u32::try_from(number).is_ok_and(|number| number < count);
+        !indices.contains_key(topic.as_ref()) && numbers.iter().any(exists)
+    })
 }
 
 /// What members keep, always one of whoever has the most left: first what had another owner before, then from the

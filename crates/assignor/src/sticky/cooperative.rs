@@ -180,15 +180,18 @@ mod tests {
         let memory = CooperativeStickyAssignor::new();
         assert_eq!(memory.user_data(&[]), Some((-1i32).to_be_bytes().to_vec()));
         memory.on_assignment(&Assignment::default(), 8);
-        let newer = Member {
-            generation: None,
-            user_data: memory.user_data(&[]),
-            ..holding("b", &["t"], &[0])
-        };
-        let members = [holding("a", &["t"], &[0]), newer];
-        assert_eq!(
-            given(&Topics::new().with("t", 1), &members)[0],
-            Some("b".to_owned())
-        );
+        // On the wire -1 stands for none.
+        for generation in [None, Some(-1)] {
+            let newer = Member {
+                generation,
+                user_data: memory.user_data(&[]),
+                ..holding("b", &["t"], &[0])
+            };
+            let members = [holding("a", &["t"], &[0]), newer];
+            assert_eq!(
+                given(&Topics::new().with("t", 1), &members)[0],
+                Some("b".to_owned())
+            );
+        }
     }
 }

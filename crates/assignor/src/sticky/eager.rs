@@ -22,8 +22,8 @@ use crate::{AssignError, Assignment, Assignor, Member, TopicPartitions, Topics};
 /// the group rebalances, as in Java.
 ///
 /// Differences from Java: a claim to a partition that does not exist is ignored (Java may hand that partition out or
-/// fail), a partition never returns to an earlier owner that no longer subscribes to it, a member that subscribes to
-/// nothing gets nothing even if it is the first, and a topic named twice counts once.
+/// fail), a partition never returns to an earlier owner that no longer subscribes to it, and a member that subscribes
+/// to nothing gets nothing even if it is the first.
 ///
 /// ```
 /// use ottla_assignor::{Assignor, Member, StickyAssignor, Topics};
@@ -60,8 +60,11 @@ impl StickyAssignor {
     /// Java has an algorithm of its own for equal subscriptions; aiokafka uses its general one always. What moves
     /// differs, the counts do not. Besides:
     ///
-    /// - of several newest claims to a partition the one by the member with the least id wins (in generation 0 the
-    ///   greatest), where aiokafka takes the first (the last) in its map of members;
+    /// - of several newest claims to a partition the first listed member's counts, in generation 0 the last's. The
+    ///   order of members means something here, and only here;
+    /// - where aiokafka draws one of several partitions from a hash set, so that its answer differs from process to
+    ///   process, the last one a member claims goes first;
+    /// - an older claim makes a partition the first to move, whichever generation it is of;
     /// - subscriptions are equal if they name the known topics in the same order, and no topic is known that nobody
     ///   subscribes to;
     /// - user data without a generation (version 0) is no claim;

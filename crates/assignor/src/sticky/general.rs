@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use super::balance::Situation;
 use super::movements::Movements;
-use crate::group::{MemberIndex, Owners};
+use crate::group::{Group, MemberIndex, Owners};
 use crate::{Member, order};
 
 /// Members keep what they have, what nobody has goes to those with the fewest partitions, and then partitions move
@@ -15,11 +15,16 @@ pub(crate) fn assign(situation: &Situation<'_>) -> Owners {
     let group = &situation.group;
     let mut balance = Balance::new(situation, order::by_id);
     let must_revoke = balance.keep();
-    // Topics with few possible owners first: they leave the least choice.
-    let mut topics: Vec<usize> = (0..group.topic_count()).collect();
-    topics.sort_by_key(|&topic| group.subscribers(topic).len());
+    let topics = by_choice(group);
     let all: Vec<usize> = group.partitions_of(&topics).collect();
     balance.complete(&topics, &all, must_revoke)
+}
+
+/// Topics with few possible owners first: they leave the least choice.
+pub(super) fn by_choice(group: &Group<'_>) -> Vec<usize> {
+    let mut topics: Vec<usize> = (0..group.topic_count()).collect();
+    topics.sort_by_key(|&topic| group.mentions(topic));
+    topics
 }
 
 /// An assignment being balanced.
