@@ -375,9 +375,16 @@ fn join(failures: &[(HostPort, ConnectionError)]) -> String {
     }
     let failures: Vec<_> = failures
         .iter()
-        .map(|(address, error)| match error.dial_error() {
-            Some(cause) => format!("{address}: {cause}"),
-            None => format!("{address}: {error}"),
+        .map(|(address, error)| {
+            let address = address.to_string();
+            let error = error
+                .dial_error()
+                .map_or_else(|| error.to_string(), ToString::to_string);
+            // Where the address is no name, the connector's error begins with it.
+            match error.starts_with(&format!("{address}: ")) {
+                true => error,
+                false => format!("{address}: {error}"),
+            }
         })
         .collect();
     failures.join("; ")
