@@ -2,20 +2,25 @@
 //!
 //! Flags are kcat's where kcat has them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 use ottla_fake::Release;
 
-use crate::consume::Start;
+use crate::consume::{Start, Wanted};
 use crate::text::Text;
 
 /// Produce, consume and look after Kafka from a terminal.
 ///
-/// Data goes to stdout, everything else to stderr; exit status 0 means that all of it worked.
+/// Data goes to stdout, everything else to stderr. Exit status 0 means that all of it worked, 1 that
+/// not, 2 that the command line makes no sense, 130 or 143 that SIGINT or SIGTERM came before it was
+/// done.
 #[derive(Debug, Parser)]
-#[command(name = "ottla", version, max_term_width = 100)]
+#[command(name = "ottla", version, max_term_width = 100, verbatim_doc_comment)]
 pub(crate) struct CommandLine {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -26,8 +31,15 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Produce one record a line, from files or from stdin
+    ///
+    /// A record that is too large is an error, and the others go on; after any other failure nothing
+    /// more is sent. SIGINT or SIGTERM ends the input where it is; a line that has not come to its end
+    /// by then is not sent. What was taken in is waited for; a second signal gives up on that.
+    #[command(verbatim_doc_comment)]
     Produce(Produce),
     /// Consume records and print them
+    ///
+    /// Without -c and -e it ends with SIGINT or SIGTERM, and that is no failure.
     Consume(Consume),
     /// List, describe, create and delete topics
     #[command(subcommand)]
@@ -64,20 +76,20 @@ pub(crate) struct Verbosity {
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Nothing but errors on stderr: no progress, no warnings, no summary
-    #[arg(short, long)]
+    #[arg(short, long, overrides_with = "quiet")]
     pub(crate) quiet: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Produce {
     /// The topic to produce to
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) topic: String,
     /// Files to read; stdin if none is given, or for `-`
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The partition for all records, instead of the partitioner's choice
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(i32).range(0..), allow_negative_numbers = true)]
     pub(crate) partition: Option<i32>,
     /// What stands between key and value; a record without it has no key. Knows \n, \t, \xNN
     #[arg(short = 'K', long, value_name = "DELIM", value_parser = Text::nonempty)]
@@ -86,7 +98,7 @@ pub(crate) struct Produce {
     #[arg(short = 'k', long, conflicts_with = "key_delimiter")]
     pub(crate) key: Option<String>,
     /// Make empty values, and with -K empty keys, null
-    #[arg(short = 'Z', long)]
+    #[arg(short = 'Z', long, overrides_with = "null")]
     pub(crate) null: bool,
     /// Add a header to every record; repeatable. Without `=` its value is null
     #[arg(short = 'H', long = "header", value_name = "NAME=VALUE")]
@@ -103,11 +115,11 @@ pub(crate) struct Produce {
 
 #[derive(Args, Debug)]
 pub(crate) struct Consume {
-    /// Topics, separated by commas; or a pattern that begins with ^, matched once at the start
-    #[arg(short, long, value_name = "TOPIC,…")]
-    pub(crate) topic: String,
+    /// Topics, separated by commas; or a pattern that begins with ^, matched once at the start; repeatable
+    #[arg(short, long = "topic", value_name = "TOPIC,…", required = true)]
+    pub(crate) topics: Vec<Wanted>,
     /// One partition only
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(i32).range(0..), allow_negative_numbers = true)]
     pub(crate) partition: Option<i32>,
     /// Where to start: beginning, end, stored (what -X group.id=… has committed), an offset N, -N records
     /// before the end, or s@MILLIS for the first record at or after a time
@@ -120,10 +132,10 @@ pub(crate) struct Consume {
     )]
     pub(crate) offset: Start,
     /// Stop after this many records
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = natural(), allow_negative_numbers = true)]
     pub(crate) count: Option<u64>,
     /// Stop at the end of the partitions as it was at the start
-    #[arg(short = 'e', long)]
+    #[arg(short = 'e', long, overrides_with = "exit")]
     pub(crate) exit: bool,
     /// What is printed of each record: %t topic, %p partition, %o offset, %k key, %K its length, %s value,
     /// %S its length (-1: null), %R the same as 4 bytes, %T timestamp in ms, %h headers, %% a percent sign,
@@ -132,7 +144,7 @@ pub(crate) struct Consume {
     pub(crate) format: crate::consume::Format,
     /// Print one JSON object a line: topic, partition, offset, tstype, ts, headers, key, payload. Bytes that
     /// are not UTF-8 appear as {"base64":"…"} where a string would stand
-    #[arg(short = 'J', long)]
+    #[arg(short = 'J', long, overrides_with = "json")]
     pub(crate) json: bool,
     /// Whether records of transactions that are not committed are seen
     #[arg(long, value_name = "LEVEL")]
@@ -148,7 +160,7 @@ pub(crate) enum Topics {
         #[command(flatten)]
         common: Common,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, overrides_with = "json")]
         json: bool,
     },
     /// Describe topics and their partitions; all topics if none is named
@@ -159,7 +171,7 @@ pub(crate) enum Topics {
         #[command(flatten)]
         common: Common,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, overrides_with = "json")]
         json: bool,
     },
     /// Create a topic
@@ -168,10 +180,10 @@ pub(crate) enum Topics {
         #[arg(value_name = "NAME")]
         name: String,
         /// How many partitions; the brokers' default if left out
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+        #[arg(long, value_name = "N", value_parser = value_parser!(i32).range(1..), allow_negative_numbers = true)]
         partitions: Option<i32>,
         /// How many replicas each partition has; the brokers' default if left out
-        #[arg(long, value_name = "R", value_parser = clap::value_parser!(i16).range(1..))]
+        #[arg(long, value_name = "R", value_parser = value_parser!(i16).range(1..), allow_negative_numbers = true)]
         replication_factor: Option<i16>,
         /// Set one of the topic's configs; repeatable
         #[arg(long = "config", value_name = "NAME=VALUE")]
@@ -179,7 +191,7 @@ pub(crate) enum Topics {
         #[command(flatten)]
         common: Common,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, overrides_with = "json")]
         json: bool,
     },
     /// Delete topics with all their records
@@ -190,7 +202,7 @@ pub(crate) enum Topics {
         #[command(flatten)]
         common: Common,
         /// Print JSON
-        #[arg(long)]
+        #[arg(long, overrides_with = "json")]
         json: bool,
     },
 }
@@ -198,10 +210,15 @@ pub(crate) enum Topics {
 #[derive(Args, Debug)]
 pub(crate) struct Fake {
     /// How many brokers
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=100), allow_negative_numbers = true)]
     pub(crate) brokers: u16,
     /// The first broker's port; the others take the next ones. 0: any free ports
-    #[arg(long, value_name = "P", default_value_t = 9092)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 9092,
+        allow_negative_numbers = true
+    )]
     pub(crate) port: u16,
     /// Create a topic; repeatable
     #[arg(long = "topic", value_name = "NAME:PARTITIONS")]
@@ -215,7 +232,7 @@ pub(crate) struct Fake {
 
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
-    /// The file whose lines to send; generated text if left out
+    /// The file whose lines to send, stdin for `-`; generated text if left out
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
@@ -232,11 +249,11 @@ pub(crate) enum Bench {
         #[arg(short = 'z', long, value_name = "CODEC")]
         compression: Option<Codec>,
         /// How long a batch waits for more records, in milliseconds
-        #[arg(long, value_name = "MS")]
+        #[arg(long, value_name = "MS", value_parser = natural(), allow_negative_numbers = true)]
         linger: Option<u64>,
         /// How large a batch grows, in bytes
-        #[arg(long, value_name = "BYTES")]
-        batch: Option<usize>,
+        #[arg(long, value_name = "BYTES", value_parser = natural(), allow_negative_numbers = true)]
+        batch: Option<u64>,
     },
     /// Consume records from the beginning
     Consume {
@@ -257,14 +274,14 @@ pub(crate) enum Bench {
 #[derive(Args, Debug)]
 pub(crate) struct Load {
     /// The topic
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) topic: String,
     /// How many records
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = natural(), allow_negative_numbers = true)]
     pub(crate) records: u64,
     /// The size of a record's value
-    #[arg(long, value_name = "BYTES", default_value_t = 100)]
-    pub(crate) size: usize,
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = natural(), allow_negative_numbers = true)]
+    pub(crate) size: u64,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -303,6 +320,33 @@ pub(crate) enum Isolation {
 }
 
 impl CommandLine {
+    /// What this process was called with.
+    ///
+    /// # Errors
+    ///
+    /// The help and the version, if that is what was asked for; and what makes no sense.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::of(std::env::args_os())
+    }
+
+    fn of(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let line = Self::try_parse_from(arguments)?;
+        if let Command::Fake(fake) = &line.command
+            && fake.port.checked_add(fake.brokers - 1).is_none()
+        {
+            let text = format!(
+                "{} brokers from port {} on: there is no port above {}",
+                fake.brokers,
+                fake.port,
+                u16::MAX
+            );
+            return Err(Self::command().error(ErrorKind::ValueValidation, text));
+        }
+        Ok(line)
+    }
+
     /// How much is to be said, wherever that was asked for.
     pub(crate) fn verbosity(&self) -> Verbosity {
         let later = match &self.command {
@@ -383,6 +427,11 @@ impl Isolation {
     }
 }
 
+/// A number that is not negative, and that is called out of range if it is.
+fn natural() -> impl TypedValueParser<Value = u64> {
+    value_parser!(i64).range(0..).map(i64::unsigned_abs)
+}
+
 impl FromStr for Pair {
     type Err = String;
 
@@ -418,12 +467,10 @@ impl FromStr for TopicPartitions {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<CommandLine, clap::Error> {
-        CommandLine::try_parse_from(line.split(' '))
+        CommandLine::of(line.split(' '))
     }
 
     #[test]
@@ -473,11 +520,24 @@ mod tests {
             "ottla produce -t t -k a -K :",
             "ottla consume -t t -J -f %s",
             "ottla consume -t t -o sometime",
+            "ottla consume -t ,",
+            "ottla consume -t t -t ^(",
             "ottla fake --brokers 0",
+            "ottla fake --port 65535 --brokers 2",
             "ottla fake --topic t:0",
             "ottla topics delete",
         ] {
             assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_last_port_is_one() {
+        for line in [
+            "ottla fake --port 65535",
+            "ottla fake --port 65534 --brokers 2",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
         }
     }
 

@@ -3,20 +3,23 @@
 //! The records are made, and a broker has answered, before the clock starts. When it stops, every record
 //! is acknowledged, or has been looked at.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use ottla::{Producer, Record, StartFrom};
 use snafu::ResultExt;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use crate::args::{Bench, Common, Load};
-use crate::consume::partitions;
+use crate::consume::{Wanted, partitions};
 use crate::deliveries::Deliveries;
-use crate::failure::{Failure, Result, StalledSnafu, StdoutSnafu, chain};
+use crate::diagnostics::{complain, say};
+use crate::failure::{Failure, Result, StalledSnafu, StdoutSnafu, SystemSnafu, chain};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::settings::{Environment, Settings};
+use crate::settings::{Environment, MAX_REQUEST_SIZE, Settings};
 
 /// After which time without a record a measurement is given up.
 const STALL: Duration = Duration::from_secs(60);
@@ -26,6 +29,9 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 /// How many different values there are: enough that compressing them is work, few enough for a cache.
 const VALUES: usize = 1024;
+
+/// How many bytes they have together, unless a single one has more.
+const VALUES_BYTES: usize = 16 * 1024 * 1024;
 
 /// How many records are sent between two looks at what became of earlier ones.
 const BURST: u64 = 1000;
@@ -65,19 +71,18 @@ pub(crate) async fn run(command: Bench, common: Common, environment: &Environmen
     };
     tokio::select! {
         biased;
-        () = interrupt.heard() => Err(Failure::Interrupted),
+        signal = interrupt.heard() => Err(Failure::Interrupted { signal }),
         outcome = measure => outcome,
     }
 }
 
 async fn produce(load: &Load, settings: &Settings, quiet: bool) -> Result<()> {
-    let producer = producer(settings).await?;
-    let values = values(load.size);
+    let (producer, values) = prepare(load, settings).await?;
     let mut progress = Progress::records(load.records, quiet);
     let mut deliveries = Deliveries::default();
     let started = Instant::now();
-    while deliveries.taken() < load.records && deliveries.failed == 0 {
-        let burst = BURST.min(load.records - deliveries.taken());
+    while deliveries.seen() < load.records && deliveries.failed == 0 {
+        let burst = BURST.min(load.records - deliveries.seen());
         for value in values.iter().cycle().take(burst as usize) {
             match producer.send(Record::to(&load.topic).value(value)).await {
                 Ok(delivery) => deliveries.push(delivery, value.len()),
@@ -95,8 +100,8 @@ async fn produce(load: &Load, settings: &Settings, quiet: bool) -> Result<()> {
     deliveries.reap();
     progress.clear();
     producer.close(CLOSING).await?;
-    if let Some((number, error)) = &deliveries.first_failure {
-        eprintln!("ottla: record {number} failed: {}", chain(error));
+    if let Some((number, error)) = deliveries.failures().next() {
+        complain(format_args!("record {number} failed: {}", chain(error)));
     }
     result(
         "produce",
@@ -112,7 +117,8 @@ async fn consume(load: &Load, settings: &Settings, quiet: bool) -> Result<()> {
     let client = settings.client()?;
     let mut consumer = client.consumer().properties(settings.iter())?.build()?;
     settings.reach(&client).await?;
-    let found = partitions::find(&client.admin(), &load.topic, None).await?;
+    let wanted = Wanted::Names(vec![load.topic.clone()]);
+    let found = partitions::find(&client.admin(), &[wanted], None).await?;
     let mut progress = Progress::records(load.records, quiet);
     let started = Instant::now();
     consumer.assign(
@@ -144,39 +150,57 @@ async fn consume(load: &Load, settings: &Settings, quiet: bool) -> Result<()> {
     progress.clear();
     consumer.close(CLOSING).await;
     if !quiet {
-        eprintln!("consumed {records} records, {bytes} bytes");
+        say(format_args!("consumed {records} records, {bytes} bytes"));
     }
     result("consume", records, 0, elapsed)
 }
 
 async fn latency(load: &Load, settings: &Settings, quiet: bool) -> Result<()> {
-    let producer = producer(settings).await?;
-    let values = values(load.size);
+    let (producer, values) = prepare(load, settings).await?;
     let mut progress = Progress::records(load.records, quiet);
-    let mut micros = Vec::with_capacity(load.records as usize);
-    for value in values.iter().cycle().take(load.records as usize) {
+    // How often each time was measured: of any number of records there are not many different ones.
+    let mut micros = BTreeMap::<u64, u64>::new();
+    for (_, value) in (0..load.records).zip(values.iter().cycle()) {
         let started = Instant::now();
         producer
             .send(Record::to(&load.topic).value(value))
             .await?
             .await?;
-        micros.push(started.elapsed().as_micros() as u64);
+        *micros
+            .entry(started.elapsed().as_micros() as u64)
+            .or_default() += 1;
         progress.advance(1, 1);
     }
     progress.clear();
     producer.close(CLOSING).await?;
-    micros.sort_unstable();
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| quantile_of(&micros, quantile));
     print(&format!(
         "{{\"p50_us\":{p50},\"p99_us\":{p99},\"p999_us\":{p999}}}\n"
     ))
 }
 
-async fn producer(settings: &Settings) -> Result<Producer> {
+/// A producer that has reached a broker, and what it is to send.
+async fn prepare(load: &Load, settings: &Settings) -> Result<(Producer, Vec<Vec<u8>>)> {
+    let limit = settings.max_request_size();
+    let size = usize::try_from(load.size)
+        .ok()
+        .filter(|size| *size <= limit);
+    let Some(size) = size else {
+        let message = format!(
+            "no record may have {} bytes: {MAX_REQUEST_SIZE} is {limit}",
+            load.size
+        );
+        return Err(Failure::Refused { message });
+    };
     let client = settings.client()?;
     let producer = client.producer().properties(settings.iter())?.build()?;
     settings.reach(&client).await?;
-    Ok(producer)
+    // On a thread: huge values take their time, and signals are to be heard meanwhile.
+    let values = spawn_blocking(move || values(size)).await;
+    let values = values.map_err(io::Error::from).context(SystemSnafu {
+        doing: "make the records",
+    })?;
+    Ok((producer, values))
 }
 
 /// Values that compress about as well as text does.
@@ -214,13 +238,21 @@ fn values(size: usize) -> Vec<Vec<u8>> {
         value.truncate(size);
         value
     };
-    (0..VALUES).map(value).collect()
+    let count = (VALUES_BYTES / size.max(1)).clamp(1, VALUES);
+    (0..count).map(value).collect()
 }
 
-/// The smallest value that at least this share of the sorted values does not exceed.
-fn quantile_of(sorted: &[u64], quantile: f64) -> u64 {
-    let rank = (sorted.len() as f64 * quantile).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+/// The smallest value that at least this share of the values does not exceed. `counts` has each value with
+/// the number of its occurrences.
+fn quantile_of(counts: &BTreeMap<u64, u64>, quantile: f64) -> u64 {
+    let total: u64 = counts.values().sum();
+    let rank = (total as f64 * quantile).ceil() as u64;
+    let mut seen = 0;
+    let reached = counts.iter().find(|(_, count)| {
+        seen += **count;
+        seen >= rank
+    });
+    reached.map_or(0, |(value, _)| *value)
 }
 
 fn result(mode: &str, records: u64, errors: u64, elapsed: Duration) -> Result<()> {
@@ -266,11 +298,22 @@ mod tests {
     }
 
     #[test]
+    fn all_values_together_are_not_large() {
+        assert_eq!(values(100).len(), VALUES);
+        assert_eq!(values(VALUES_BYTES / 4).len(), 4);
+        assert_eq!(values(VALUES_BYTES + 1).len(), 1);
+    }
+
+    #[test]
     fn quantiles_are_values_that_occurred() {
-        let sorted: Vec<u64> = (1..=1000).collect();
-        let found = [0.5, 0.99, 0.999].map(|quantile| quantile_of(&sorted, quantile));
-        assert_eq!(found, [500, 990, 999]);
-        assert_eq!(quantile_of(&[7], 0.999), 7);
-        assert_eq!(quantile_of(&[], 0.5), 0);
+        let quantiles = |counts: &[(u64, u64)]| {
+            let counts = counts.iter().copied().collect();
+            [0.5, 0.99, 0.999].map(|quantile| quantile_of(&counts, quantile))
+        };
+        let all_different: Vec<_> = (1..=1000).map(|value| (value, 1)).collect();
+        assert_eq!(quantiles(&all_different), [500, 990, 999]);
+        assert_eq!(quantiles(&[(3, 500), (7, 490), (9, 10)]), [3, 7, 9]);
+        assert_eq!(quantiles(&[(7, 1)]), [7, 7, 7]);
+        assert_eq!(quantiles(&[]), [0, 0, 0]);
     }
 }

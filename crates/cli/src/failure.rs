@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use snafu::Snafu;
 
+use crate::interrupt::Signal;
 use crate::produce::SourceError;
 
 /// A shorthand for results of a command.
@@ -36,6 +37,9 @@ pub(crate) enum Failure {
     /// A properties file that cannot be read.
     #[snafu(display("cannot read {}", path.display()))]
     PropertiesFile { path: PathBuf, source: io::Error },
+    /// A properties file that is none.
+    #[snafu(display("{}", path.display()))]
+    Properties { path: PathBuf, source: ottla::Error },
     /// Input that cannot be read.
     #[snafu(display("{source}"), context(false))]
     Input { source: SourceError },
@@ -51,18 +55,15 @@ pub(crate) enum Failure {
     /// The fake cluster does not start, or does not do as it is told.
     #[snafu(display("the fake cluster failed"), context(false))]
     Fake { source: ottla_fake::FakeError },
-    /// A pattern that is none.
-    #[snafu(display("{pattern} is not a pattern"))]
-    Pattern {
-        pattern: String,
-        source: regex::Error,
-    },
     /// Anything about what was asked for.
     #[snafu(display("{message}"))]
     Refused { message: String },
-    /// A second signal, before what the first one had begun was done.
+    /// A signal, before it was done.
     #[snafu(display("interrupted"))]
-    Interrupted,
+    Interrupted { signal: Signal },
+    /// The same, and what that meant has been said already.
+    #[snafu(display("interrupted"))]
+    CutShort { signal: Signal },
     /// The cluster has fallen silent.
     #[snafu(display("no progress for {} s; still to come: {remaining}", after.as_secs()))]
     Stalled {
@@ -78,6 +79,19 @@ impl Failure {
     /// Whether this is about a reader that has gone: `ottla consume … | head` is no failure.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Stdout { source } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// Whether there is nothing left to be said.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Partial | Self::CutShort { .. })
+    }
+
+    /// The program's exit status.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self::Interrupted { signal } | Self::CutShort { signal } => signal.status(),
+            _ => 1,
+        }
     }
 }
 

@@ -6,8 +6,10 @@ use ottla_fake::FakeCluster;
 use snafu::ResultExt;
 
 use crate::args::Fake;
+use crate::diagnostics::complain;
 use crate::failure::{Result, StdoutSnafu};
 use crate::interrupt::Interrupt;
+use crate::text::counted;
 
 pub(crate) async fn run(arguments: Fake) -> Result<()> {
     let mut interrupt = Interrupt::listen()?;
@@ -26,7 +28,8 @@ pub(crate) async fn run(arguments: Fake) -> Result<()> {
         .and_then(|()| stdout.flush())
         .context(StdoutSnafu)?;
     if !arguments.verbosity.quiet {
-        eprintln!("ottla: {} fake brokers at {servers}", arguments.brokers);
+        let brokers = counted(arguments.brokers.into(), "fake broker");
+        complain(format_args!("{brokers} at {servers}"));
     }
     interrupt.heard().await;
     cluster.shutdown();

@@ -4,6 +4,25 @@ use snafu::ResultExt;
 
 use crate::failure::{Result, SystemSnafu};
 
+/// Which signal has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Interrupt,
+    #[cfg(unix)]
+    Terminate,
+}
+
+impl Signal {
+    /// The exit status of a program that did not finish for this signal: 128 and its number, as in shells.
+    pub(crate) fn status(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            #[cfg(unix)]
+            Self::Terminate => 143,
+        }
+    }
+}
+
 /// Hears that the program is to end. Once there is one, the signals no longer end it by themselves.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
@@ -39,12 +58,12 @@ impl Interrupt {
     ///
     /// Nothing is lost by a drop.
     #[cfg(unix)]
-    pub(crate) async fn heard(&mut self) {
+    pub(crate) async fn heard(&mut self) -> Signal {
         let [interrupt, terminate] = &mut self.signals;
         tokio::select! {
             biased;
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
         }
     }
 
@@ -54,9 +73,10 @@ impl Interrupt {
     ///
     /// Nothing is lost by a drop.
     #[cfg(not(unix))]
-    pub(crate) async fn heard(&mut self) {
+    pub(crate) async fn heard(&mut self) -> Signal {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        Signal::Interrupt
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -20,9 +21,16 @@ pub(crate) fn to_stderr(verbosity: Verbosity) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(Unrepeated::new(io::stderr))
+        // What cannot be logged is dropped; it would be said with `eprintln`, which panics if that fails too.
+        .log_internal_errors(false)
         .with_target(false)
         .without_time()
         .init();
+}
+
+/// Nothing is logged by this thread until the guard is dropped.
+pub(crate) fn silence() -> DefaultGuard {
+    tracing::subscriber::set_default(NoSubscriber::default())
 }
 
 /// Writes no line twice in a row: that nobody answers is said once, not with every try.

@@ -1,13 +1,18 @@
 //! The `ottla` program: Kafka for people who live in a terminal.
 //!
 //! Data goes to stdout, everything else to stderr. The exit status is 0 if all of it worked, 1 if not,
-//! 2 if the command line makes no sense. A broken pipe ends the program quietly.
+//! 2 if the command line makes no sense, 130 or 143 if SIGINT or SIGTERM came before it was done. A broken
+//! pipe ends the program quietly.
+
+// Both panic where nothing can be written; `diagnostics` and `Failure::Stdout` do not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod args;
 mod bench;
 mod consume;
 mod deliveries;
 mod demo;
+mod diagnostics;
 mod failure;
 mod fake;
 mod interrupt;
@@ -19,24 +24,39 @@ mod settings;
 mod text;
 mod topics;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use snafu::ResultExt;
 use tokio::runtime::Builder;
 
 use args::{Command, CommandLine};
-use failure::{Failure, Result, SystemSnafu, chain};
+use diagnostics::complain;
+use failure::{Result, StdoutSnafu, SystemSnafu, chain};
 use settings::Environment;
 
 fn main() -> ExitCode {
-    match run(CommandLine::parse()) {
+    let outcome = match CommandLine::read() {
+        Ok(line) => run(line),
+        Err(refusal) if refusal.use_stderr() => {
+            // As in `diagnostics`.
+            let _ = refusal.print();
+            return ExitCode::from(2);
+        }
+        // The help, or the version.
+        Err(answer) => answer
+            .print()
+            .and_then(|()| io::stdout().flush())
+            .context(StdoutSnafu),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(Failure::Partial) => ExitCode::FAILURE,
         Err(failure) => {
-            eprintln!("ottla: {}", chain(&failure));
-            ExitCode::FAILURE
+            if !failure.is_told() {
+                complain(format_args!("{}", chain(&failure)));
+            }
+            ExitCode::from(failure.status())
         }
     }
 }

@@ -1,17 +1,28 @@
 //! What the command line and the environment say about the cluster, as properties.
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ottla::Client;
+use ottla::{Client, ConnectionFault, ErrorKind};
 use snafu::ResultExt;
 
 use crate::args::Common;
-use crate::failure::{Failure, PropertiesFileSnafu, Result, UnreachableSnafu};
+use crate::failure::{Failure, PropertiesFileSnafu, PropertiesSnafu, Result, UnreachableSnafu};
+use crate::log;
 
 /// How long the first answer of a broker may take.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long is waited for a broker where a try has shown that waiting will hardly help.
+const FIRST_TRY: Duration = Duration::from_secs(2);
+
+/// How large a request may be, by Java's name.
+pub(crate) const MAX_REQUEST_SIZE: &str = "max.request.size";
+
+/// Kafka's default of it, in bytes.
+const DEFAULT_MAX_REQUEST_SIZE: usize = 1024 * 1024;
 
 const BROKERS: [&str; 2] = ["bootstrap.servers", "metadata.broker.list"];
 
@@ -34,8 +45,12 @@ impl Environment {
 }
 
 /// Properties, in the order in which they apply: of two for the same thing the later one wins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings(Vec<(String, String)>);
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    properties: Vec<(String, String)>,
+    /// Whether somebody wants to read what the client logs.
+    verbose: bool,
+}
 
 impl Settings {
     /// Weakest first: the environment's file, the environment's brokers, `-F`, `-X`, `-b`. A file named
@@ -43,7 +58,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, or no brokers anywhere.
+    /// A file that cannot be read, no brokers anywhere, or what is no address of a broker.
     pub(crate) fn of(common: &Common, environment: &Environment) -> Result<Self> {
         let mut properties = Vec::new();
         if let (Some(file), None) = (&environment.config, &common.file) {
@@ -60,35 +75,56 @@ impl Settings {
         }
         properties.extend(common.properties.iter().map(|p| pair(&p.name, &p.value)));
         properties.extend(common.brokers.iter().map(|value| pair(BROKERS[0], value)));
-        let settings = Self(properties);
-        match settings.last(&BROKERS) {
-            Some(brokers) if !brokers.trim().is_empty() => Ok(settings),
-            _ => Err(Failure::NoBrokers),
+        let settings = Self {
+            properties,
+            verbose: common.verbosity.verbose > 0,
+        };
+        let brokers = settings.last(&BROKERS).unwrap_or_default();
+        if brokers.trim().is_empty() {
+            return Err(Failure::NoBrokers);
+        }
+        match brokers
+            .split(',')
+            .map(str::trim)
+            .find(|broker| is_url(broker))
+        {
+            Some(url) => Err(Failure::Refused {
+                message: format!("{url} is an address of the web: brokers are named HOST:PORT"),
+            }),
+            None => Ok(settings),
         }
     }
 
     /// Adds one, stronger than all others.
     pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
-        self.0.push((name.to_owned(), value.to_string()));
+        self.properties.push((name.to_owned(), value.to_string()));
     }
 
     /// Adds one, weaker than all others.
     pub(crate) fn set_default(&mut self, name: &str, value: impl ToString) {
-        self.0.insert(0, (name.to_owned(), value.to_string()));
+        self.properties
+            .insert(0, (name.to_owned(), value.to_string()));
     }
 
     /// The value that applies, under any of these names.
     pub(crate) fn last(&self, names: &[&str]) -> Option<&str> {
         let found = self
-            .0
+            .properties
             .iter()
             .rev()
             .find(|(name, _)| names.contains(&name.trim()));
         found.map(|(_, value)| value.as_str())
     }
 
+    /// The size, in bytes, of a record that is certainly too large for a producer.
+    pub(crate) fn max_request_size(&self) -> usize {
+        let said = self.last(&[MAX_REQUEST_SIZE, "message.max.bytes"]);
+        said.and_then(|bytes| bytes.trim().parse().ok())
+            .unwrap_or(DEFAULT_MAX_REQUEST_SIZE)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
+        self.properties
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -104,16 +140,51 @@ impl Settings {
 
     /// Waits until a broker has answered.
     ///
+    /// What the client logs meanwhile is left out, unless somebody wants to read its log: if it matters,
+    /// the error says it.
+    ///
     /// # Errors
     ///
     /// No answer in time.
     pub(crate) async fn reach(&self, client: &Client) -> Result<()> {
         let brokers = self.last(&BROKERS).unwrap_or_default();
-        client
-            .ready(FIRST_ANSWER)
-            .await
-            .context(UnreachableSnafu { brokers })
+        let _silence = (!self.verbose).then(log::silence);
+        let hopeless = async {
+            match client.ready(FIRST_TRY).await {
+                Err(error) if is_hopeless(&error) => error,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            reached = client.ready(FIRST_ANSWER) => reached,
+            error = hopeless => Err(error),
+        }
+        .context(UnreachableSnafu { brokers })
     }
+}
+
+/// Whether it was for another reason than slowness that no broker was reached in time.
+fn is_hopeless(error: &ottla::Error) -> bool {
+    let reason = error.source().and_then(|source| source.downcast_ref());
+    let Some(ErrorKind::Connection { fault, .. }) = reason.map(ottla::Error::kind) else {
+        return false;
+    };
+    matches!(
+        fault,
+        ConnectionFault::Authentication
+            | ConnectionFault::NotKafka
+            | ConnectionFault::TlsExpected
+            | ConnectionFault::Unreachable
+    )
+}
+
+/// Whether this is meant for a browser. The name of a listener may stand there: `PLAINTEXT://host:9092`.
+fn is_url(broker: &str) -> bool {
+    let scheme = broker.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+    })
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {
@@ -122,7 +193,8 @@ fn pair(name: &str, value: &str) -> (String, String) {
 
 fn read(file: &Path) -> Result<Vec<(String, String)>> {
     let bytes = std::fs::read(file).context(PropertiesFileSnafu { path: file })?;
-    Ok(ottla::parse_properties(&String::from_utf8_lossy(&bytes)))
+    ottla::parse_properties(&String::from_utf8_lossy(&bytes))
+        .context(PropertiesSnafu { path: file })
 }
 
 #[cfg(test)]

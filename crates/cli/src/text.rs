@@ -1,4 +1,4 @@
-//! Bytes given on the command line, with kcat's escapes.
+//! Bytes given on the command line, with kcat's escapes; and a little grammar.
 
 use std::fmt;
 
@@ -58,6 +58,12 @@ pub(crate) fn escape(after: &[u8]) -> Result<(u8, usize), String> {
         [other, ..] => Err(format!("unknown escape \\{}", other.escape_ascii())),
         [] => Err("a backslash at the end".to_owned()),
     }
+}
+
+/// A number of things, with their noun in the right form.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use snafu::ResultExt;
 
 use crate::args::{Common, Pair, Topics};
+use crate::diagnostics::complain;
 use crate::failure::{DoingSnafu, Failure, Result, StdoutSnafu, chain};
 use crate::settings::{Environment, Settings};
 
@@ -81,7 +82,10 @@ async fn describe(admin: &Admin, mut names: Vec<String>, json: bool) -> Result<(
     partial(&failed, "describe")
 }
 
-async fn delete(admin: &Admin, names: Vec<String>, json: bool) -> Result<()> {
+async fn delete(admin: &Admin, mut names: Vec<String>, json: bool) -> Result<()> {
+    // Brokers refuse a name that is there twice.
+    names.sort_unstable();
+    names.dedup();
     let (deleted, failed) = separate(admin.delete_topics(names).await?);
     let names: Vec<&String> = deleted.keys().collect();
     print(&match json {
@@ -129,8 +133,11 @@ fn separate<T>(
 fn partial(failed: &[(String, ottla::Error)], verb: &str) -> Result<()> {
     for (name, error) in failed {
         match error.kind() {
-            ErrorKind::UnknownTopic { .. } => eprintln!("ottla: {}", chain(error)),
-            _ => eprintln!("ottla: cannot {verb} topic {name}: {}", chain(error)),
+            ErrorKind::UnknownTopic { .. } => complain(format_args!("{}", chain(error))),
+            _ => {
+                let why = chain(error);
+                complain(format_args!("cannot {verb} topic {name}: {why}"));
+            }
         }
     }
     if failed.is_empty() {

@@ -7,7 +7,9 @@ mod progress;
 mod row;
 mod run;
 mod start;
+mod wanted;
 
 pub(crate) use format::Format;
 pub(crate) use run::run;
 pub(crate) use start::Start;
+pub(crate) use wanted::Wanted;

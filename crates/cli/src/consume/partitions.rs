@@ -1,54 +1,82 @@
 //! Which partitions are consumed, and from where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla::{Admin, Consumer, ErrorKind, StartFrom, TopicPartition};
-use regex::RegexBuilder;
-use snafu::ResultExt;
+use regex::Regex;
 use tokio::time::{Instant, sleep};
 
 use super::start::Start;
-use crate::failure::{Failure, PatternSnafu, Result};
+use super::wanted::Wanted;
+use crate::failure::{Failure, Result};
 
 /// How long a topic that was created just now may take to be known to the broker that is asked.
 const PROPAGATION: Duration = Duration::from_secs(1);
 
-/// The partitions that `topics` stands for: names, separated by commas, or a pattern that begins with `^`.
+/// The partitions of the topics that are wanted, or one of each.
 ///
 /// # Errors
 ///
 /// A topic that does not exist, a topic without that partition, a pattern that no topic matches.
 pub(crate) async fn find(
     admin: &Admin,
-    topics: &str,
+    wanted: &[Wanted],
     partition: Option<i32>,
 ) -> Result<Vec<TopicPartition>> {
-    let names = match topics.strip_prefix('^') {
-        Some(_) => matching(admin, topics).await?,
-        None => topics
-            .split(',')
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect(),
-    };
+    let mut names = BTreeSet::new();
+    for wanted in wanted {
+        match wanted {
+            Wanted::Names(some) => names.extend(some.iter().cloned()),
+            Wanted::Pattern(pattern) => names.extend(matching(admin, pattern).await?),
+        }
+    }
+    let names = names.into_iter().collect();
     let mut found = Vec::new();
     for (topic, count) in partition_counts(admin, names).await? {
         match partition {
             None => found.extend((0..count).map(|partition| (&*topic, partition).into())),
             Some(partition) if partition < count => found.push((&*topic, partition).into()),
             Some(partition) => {
-                let message = format!(
-                    "topic {topic} has {count} partitions, there is no partition {partition}"
-                );
-                return Err(Failure::Refused { message });
+                let count = count as usize;
+                let kind = ErrorKind::UnknownPartition {
+                    topic,
+                    partition,
+                    count,
+                };
+                return Err(ottla::Error::from(kind).into());
             }
         }
     }
     Ok(found)
 }
 
-/// Where to start in each of the partitions. `ends` are their ends.
+/// Makes sure that the logs reach up to an offset. Where nothing is fetched, because the end is reached
+/// before it begins, nobody else would notice. `all` sees the records of open transactions.
+///
+/// # Errors
+///
+/// A log that ends before the offset, or no broker tells.
+pub(crate) async fn reach(
+    all: &Consumer,
+    partitions: &[TopicPartition],
+    position: i64,
+) -> Result<()> {
+    let ends = all.end_offsets(partitions.iter().cloned()).await?;
+    let Some((partition, log_end)) = ends.into_iter().find(|(_, end)| position > *end) else {
+        return Ok(());
+    };
+    let starts = all.beginning_offsets([partition.clone()]).await?;
+    let kind = ErrorKind::OffsetOutOfRange {
+        log_start: starts.get(&partition).copied().unwrap_or(0),
+        partition,
+        position,
+        log_end,
+    };
+    Err(ottla::Error::from(kind).into())
+}
+
+/// Where to start in each of the partitions.
 ///
 /// # Errors
 ///
@@ -88,13 +116,9 @@ pub(crate) async fn starts(
     })
 }
 
-async fn matching(admin: &Admin, pattern: &str) -> Result<Vec<String>> {
-    let regex = RegexBuilder::new(pattern)
-        .unicode(false)
-        .build()
-        .context(PatternSnafu { pattern })?;
+async fn matching(admin: &Admin, pattern: &Regex) -> Result<Vec<String>> {
     let topics = admin.list_topics().await?.into_iter();
-    let names = topics.filter(|topic| !topic.internal && regex.is_match(&topic.name));
+    let names = topics.filter(|topic| !topic.internal && pattern.is_match(&topic.name));
     let names: Vec<_> = names.map(|topic| topic.name).collect();
     if names.is_empty() {
         return Err(Failure::Refused {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla::{Client, Consumer, RecordBatch};
+use ottla::{Client, Consumer, IsolationLevel, RecordBatch};
 use snafu::ResultExt;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -52,26 +52,41 @@ pub(crate) async fn run(
     if let Some(level) = arguments.isolation {
         settings.set("isolation.level", level.name());
     }
+    // Without an end that was asked for, a signal is the end.
+    let endless = arguments.count.is_none() && !arguments.exit;
+    let interrupted = |signal| match endless {
+        true => Ok(()),
+        false => Err(Failure::Interrupted { signal }),
+    };
     let mut interrupt = Interrupt::listen()?;
     let begin = async {
         let client = settings.client()?;
         let consumer = client.consumer().properties(settings.iter())?.build()?;
         settings.reach(&client).await?;
         let found =
-            partitions::find(&client.admin(), &arguments.topic, arguments.partition).await?;
+            partitions::find(&client.admin(), &arguments.topics, arguments.partition).await?;
         let ends = match arguments.exit {
             true => Some(Ends::new(
                 consumer.end_offsets(found.iter().cloned()).await?,
             )),
             false => None,
         };
+        if let (Start::Offset(offset), true) = (arguments.offset, arguments.exit)
+            && settings.last(&["auto.offset.reset"]) == Some("none")
+        {
+            let all = client.consumer().properties(settings.iter())?;
+            let all = all
+                .isolation_level(IsolationLevel::ReadUncommitted)
+                .build()?;
+            partitions::reach(&all, &found, offset).await?;
+        }
         let starts = partitions::starts(&consumer, &found, arguments.offset).await?;
         consumer.assign(starts)?;
         Ok::<_, Failure>((client, consumer, ends))
     };
     let (client, consumer, ends) = tokio::select! {
         biased;
-        () = interrupt.heard() => return Ok(()),
+        signal = interrupt.heard() => return interrupted(signal),
         begun = begin => begun?,
     };
     let print = if arguments.json {
@@ -95,25 +110,25 @@ pub(crate) async fn run(
     };
     let outcome = tokio::select! {
         biased;
-        () = interrupt.heard() => None,
-        outcome = run.all() => Some(outcome),
+        signal = interrupt.heard() => Err(signal),
+        outcome = run.all() => Ok(outcome),
     };
     run.progress.clear();
     run.consumer.shut_down();
     let finishing = run.output.finish();
     let finished = match outcome {
-        Some(_) => tokio::select! {
+        Ok(_) => tokio::select! {
             biased;
-            () = interrupt.heard() => Ok(()),
+            signal = interrupt.heard() => return interrupted(signal),
             finished = finishing => finished,
         },
         // Records that were printed in part would look like whole ones.
-        None => tokio::time::timeout(LAST_WORDS, finishing)
+        Err(_) => tokio::time::timeout(LAST_WORDS, finishing)
             .await
             .unwrap_or(Ok(())),
     };
     outcome
-        .unwrap_or(Ok(()))
+        .unwrap_or_else(interrupted)
         .and(finished.context(StdoutSnafu))?;
     // The connections end with the process; the rest only tells the brokers.
     tokio::time::timeout(CLOSING, run.consumer.close(CLOSING))

@@ -1,18 +1,21 @@
 //! Lines through a cluster inside this process, and back.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ottla::{Client, Delivery, Record, StartFrom, TopicPartition};
 use ottla_fake::FakeCluster;
 use ottla_fake::codec::messages::produce::ProduceRequest;
 use snafu::ResultExt;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::check::{Findings, Lines, compare, hash};
 use super::text;
 use crate::args::Demo;
+use crate::diagnostics::complain;
 use crate::failure::{DoingSnafu, Failure, Result, StalledSnafu, StdoutSnafu, SystemSnafu};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -37,29 +40,25 @@ pub(crate) async fn run(arguments: Demo) -> Result<()> {
     let mut interrupt = Interrupt::listen()?;
     tokio::select! {
         biased;
-        () = interrupt.heard() => Err(Failure::Interrupted),
+        signal = interrupt.heard() => Err(Failure::Interrupted { signal }),
         outcome = all(arguments) => outcome,
     }
 }
 
 async fn all(arguments: Demo) -> Result<()> {
     let quiet = arguments.verbosity.quiet;
-    let (text, name) = match &arguments.file {
-        Some(file) => {
-            let text = std::fs::read(file).context(SystemSnafu {
-                doing: "read the file",
-            })?;
-            (text, file.display().to_string())
-        }
+    let account = Account { quiet };
+    let (text, name) = match arguments.file {
+        Some(file) => read(file).await?,
         None => (text::lines(), "generated text".to_owned()),
     };
     let lines: Vec<&[u8]> = split(&text);
-    say(&format!(
+    account.say(&format!(
         "sending   {} lines ({} bytes) of {name}",
         lines.len(),
         text.len()
     ))?;
-    say(&format!(
+    account.say(&format!(
         "through   a cluster of {BROKERS} brokers inside this process, a topic of {PARTITIONS} partitions"
     ))?;
     let cluster = FakeCluster::builder()
@@ -71,7 +70,7 @@ async fn all(arguments: Demo) -> Result<()> {
 
     let started = Instant::now();
     let (sent, faults) = produce(&client, &cluster, &lines, quiet).await?;
-    rate(
+    account.rate(
         "produced",
         lines.len(),
         started.elapsed(),
@@ -82,7 +81,7 @@ async fn all(arguments: Demo) -> Result<()> {
     let started = Instant::now();
     let (received, faults) = consume(&client, &cluster, quiet).await?;
     let came: usize = received.iter().map(Vec::len).sum();
-    rate(
+    account.rate(
         "consumed",
         came,
         started.elapsed(),
@@ -95,19 +94,39 @@ async fn all(arguments: Demo) -> Result<()> {
         findings.add(compare(sent, received));
     }
     let violations = cluster.violations().await?;
-    say("checked   that each line came back once, in the order of its partition, unchanged:")?;
-    say(&format!("          {findings}"))?;
-    say("checked   what reached the brokers, for gaps, doubles and anything malformed:")?;
-    say(&format!("          {} violations", violations.len()))?;
+    account.say(
+        "checked   that each line came back once, in the order of its partition, unchanged:",
+    )?;
+    account.say(&format!("          {findings}"))?;
+    account.say("checked   what reached the brokers, for gaps, doubles and anything malformed:")?;
+    account.say(&format!("          {} violations", violations.len()))?;
     for violation in violations.iter().take(10) {
-        eprintln!("ottla: violation: {violation}");
+        complain(format_args!("violation: {violation}"));
     }
     if !findings.is_good() || !violations.is_empty() || came != lines.len() {
         return Err(Failure::Refused {
             message: "the check failed".to_owned(),
         });
     }
-    say("all is well")
+    account.say("all is well")
+}
+
+/// A file's text and name. On a thread, because stdin takes as long as it likes.
+async fn read(file: PathBuf) -> Result<(Vec<u8>, String)> {
+    let reading = spawn_blocking(move || {
+        if file.as_os_str() == "-" {
+            let mut text = Vec::new();
+            io::stdin().lock().read_to_end(&mut text)?;
+            return Ok((text, "stdin".to_owned()));
+        }
+        Ok((std::fs::read(&file)?, file.display().to_string()))
+    });
+    reading
+        .await
+        .unwrap_or_else(|gone| Err(gone.into()))
+        .context(SystemSnafu {
+            doing: "read the file",
+        })
 }
 
 fn client(cluster: &FakeCluster) -> Result<Client> {
@@ -279,20 +298,39 @@ fn split(text: &[u8]) -> Vec<&[u8]> {
     }
 }
 
-fn rate(done: &str, lines: usize, elapsed: Duration, how: &str, faults: &[&str]) -> Result<()> {
-    let seconds = elapsed.as_secs_f64();
-    let rate = lines as f64 / seconds.max(0.000_001);
-    say(&format!(
-        "{done}  {lines} lines in {seconds:.3} s, {rate:.0} a second, {how}"
-    ))?;
-    faults
-        .iter()
-        .try_for_each(|fault| say(&format!("          meanwhile {fault}")))
+/// What happens, told on stdout.
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    /// Nothing is told.
+    quiet: bool,
 }
 
-fn say(line: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .context(StdoutSnafu)
+impl Account {
+    fn rate(
+        self,
+        done: &str,
+        lines: usize,
+        elapsed: Duration,
+        how: &str,
+        faults: &[&str],
+    ) -> Result<()> {
+        let seconds = elapsed.as_secs_f64();
+        let rate = lines as f64 / seconds.max(0.000_001);
+        self.say(&format!(
+            "{done}  {lines} lines in {seconds:.3} s, {rate:.0} a second, {how}"
+        ))?;
+        faults
+            .iter()
+            .try_for_each(|fault| self.say(&format!("          meanwhile {fault}")))
+    }
+
+    fn say(self, line: &str) -> Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{line}")
+            .and_then(|()| stdout.flush())
+            .context(StdoutSnafu)
+    }
 }

@@ -5,21 +5,9 @@
 use std::io::{self, Read};
 
 use memchr::{memchr, memmem, memrchr};
-use snafu::{ResultExt, Snafu};
 
 /// How much is asked of the system in one read.
 const READ_BYTES: usize = 128 * 1024;
-
-/// What can go wrong with reading.
-#[derive(Debug, Snafu)]
-pub(crate) enum ReadError {
-    /// The source failed.
-    #[snafu(display("{source}"))]
-    Failed { source: io::Error },
-    /// A record that is too large to be kept in memory.
-    #[snafu(display("a record is larger than {limit} bytes (max.request.size)"))]
-    TooLong { limit: usize },
-}
 
 /// Cuts one source into chunks of whole records.
 #[derive(Debug)]
@@ -29,9 +17,19 @@ pub(crate) struct Chunks<R> {
     /// How large an unfinished record may grow. It bounds memory, no more: a record a little above it
     /// passes when one read brings its end, and the producer knows best which record is too large for it.
     limit: usize,
-    /// The beginning of a record whose end has not been read yet.
+    /// What has been read of the next chunk: the beginning of a record, or all that stands behind one that
+    /// was too large.
     rest: Vec<u8>,
     ended: bool,
+}
+
+/// What comes out of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Whole records, at least one.
+    Records,
+    /// One record that is too large to be kept in memory, and has been skipped.
+    TooLarge { size: usize },
 }
 
 /// What ends a record.
@@ -104,35 +102,54 @@ impl<R: Read> Chunks<R> {
         }
     }
 
-    /// Replaces what is in `chunk` by whole records, at least one; false at the end.
+    /// Replaces what is in `chunk` by what comes next; `None` at the end.
     ///
     /// Gives what there is as soon as a record is whole, so that somebody typing sees an effect per line.
-    pub(crate) fn next_into(&mut self, chunk: &mut Vec<u8>) -> Result<bool, ReadError> {
+    pub(crate) fn next_into(&mut self, chunk: &mut Vec<u8>) -> io::Result<Option<Piece>> {
         chunk.clear();
         chunk.append(&mut self.rest);
-        while !self.ended {
-            let searched = chunk.len();
-            if read_more(&mut self.source, chunk).context(FailedSnafu)? == 0 {
-                self.ended = true;
-                break;
-            }
-            // A delimiter may have begun in what was there before. Of several bytes, it is found only when
-            // looked for from the record's beginning.
-            let from = match self.delimiter {
-                Delimiter::Byte(_) => searched,
-                Delimiter::Bytes(_) => 0,
-            };
+        let mut searched = 0_usize;
+        loop {
+            // A delimiter may have begun in what was there before.
+            let from = searched.saturating_sub(self.delimiter.len() - 1);
             if let Some(end) = self.delimiter.last_end(&chunk[from..]) {
                 let end = from + end;
                 self.rest.extend_from_slice(&chunk[end..]);
                 chunk.truncate(end);
-                return Ok(true);
+                return Ok(Some(Piece::Records));
+            }
+            if self.ended {
+                return Ok(Some(Piece::Records).filter(|_| !chunk.is_empty()));
             }
             if chunk.len() > self.limit + self.delimiter.len() {
-                return Err(ReadError::TooLong { limit: self.limit });
+                return self.skip(chunk).map(Some);
             }
+            searched = chunk.len();
+            self.ended = read_more(&mut self.source, chunk)? == 0;
         }
-        Ok(!chunk.is_empty())
+    }
+
+    /// Reads over the record that `begun` is the beginning of.
+    fn skip(&mut self, begun: &mut Vec<u8>) -> io::Result<Piece> {
+        let mut size = 0;
+        loop {
+            if let Some(at) = self.delimiter.find(begun) {
+                self.rest
+                    .extend_from_slice(&begun[at + self.delimiter.len()..]);
+                begun.clear();
+                return Ok(Piece::TooLarge { size: size + at });
+            }
+            if self.ended {
+                return Ok(Piece::TooLarge {
+                    size: size + begun.len(),
+                });
+            }
+            // A delimiter may begin in what is here.
+            let over = begun.len().saturating_sub(self.delimiter.len() - 1);
+            begun.drain(..over);
+            size += over;
+            self.ended = read_more(&mut self.source, begun)? == 0;
+        }
     }
 }
 
@@ -190,18 +207,27 @@ mod tests {
         }
     }
 
-    fn records(
+    /// The records; for one that is too large, its size.
+    fn pieces(
         source: impl Read,
         delimiter: &[u8],
         limit: usize,
-    ) -> Result<Vec<Vec<u8>>, ReadError> {
+    ) -> io::Result<Vec<Result<Vec<u8>, usize>>> {
         let delimiter = Delimiter::new(delimiter);
         let mut chunks = Chunks::new(source, delimiter.clone(), limit);
         let (mut chunk, mut records) = (Vec::new(), Vec::new());
-        while chunks.next_into(&mut chunk)? {
-            records.extend(delimiter.cut(&chunk).map(<[u8]>::to_vec));
+        while let Some(piece) = chunks.next_into(&mut chunk)? {
+            match piece {
+                Piece::Records => records.extend(delimiter.cut(&chunk).map(|r| Ok(r.to_vec()))),
+                Piece::TooLarge { size } => records.push(Err(size)),
+            }
         }
         Ok(records)
+    }
+
+    fn records(source: impl Read, delimiter: &[u8], limit: usize) -> io::Result<Vec<Vec<u8>>> {
+        let pieces = pieces(source, delimiter, limit)?;
+        Ok(pieces.into_iter().map(|piece| piece.unwrap()).collect())
     }
 
     fn lines(text: &[u8]) -> Vec<Vec<u8>> {
@@ -230,27 +256,39 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_a_record_that_is_too_long_is_read() {
-        let text = [&b"short\n"[..], &[b'x'; 102]].concat();
-        let mut chunks = Chunks::new(Pieces::new(&text, vec![3]), Delimiter::new(b"\n"), 100);
-        let mut chunk = Vec::new();
-        assert!(chunks.next_into(&mut chunk).unwrap());
-        assert_eq!(chunk, b"short\n");
-        assert!(matches!(
-            chunks.next_into(&mut chunk),
-            Err(ReadError::TooLong { limit: 100 })
-        ));
+    fn what_stands_around_a_record_that_is_too_large_is_read() {
+        for end in ["", "--", "--x", "--x--y-", "----"] {
+            let text = format!("a--{}--b--c--{}{end}", "x".repeat(1000), "-y".repeat(500));
+            let mut expected = vec![Ok(&b"a"[..]), Err(1000), Ok(b"b"), Ok(b"c"), Err(1000)];
+            match end {
+                "--x" => expected.push(Ok(b"x")),
+                "--x--y-" => expected.extend([Ok(&b"x"[..]), Ok(b"y-")]),
+                "----" => expected.push(Ok(b"")),
+                _ => {}
+            }
+            for sizes in [vec![1], vec![3], vec![7, 50]] {
+                let text = Pieces::new(text.as_bytes(), sizes.clone());
+                let found = pieces(text, b"--", 100).unwrap();
+                let found: Vec<_> = found
+                    .iter()
+                    .map(|piece| piece.as_deref().map_err(|size| *size))
+                    .collect();
+                assert_eq!(found, expected, "{end:?} in pieces of {sizes:?}");
+            }
+        }
     }
 
     #[test]
-    fn an_endless_line_is_given_up_with_little_memory() {
-        let mut chunks = Chunks::new(io::repeat(b'x'), Delimiter::new(b"\n"), 1 << 20);
+    fn a_huge_record_is_skipped_with_little_memory() {
+        let huge = io::repeat(b'x').take(100 << 20);
+        let mut chunks = Chunks::new(huge.chain(&b"\nlast"[..]), Delimiter::new(b"\n"), 1 << 20);
         let mut chunk = Vec::new();
-        assert!(matches!(
-            chunks.next_into(&mut chunk),
-            Err(ReadError::TooLong { .. })
-        ));
+        let piece = chunks.next_into(&mut chunk).unwrap();
+        assert_eq!(piece, Some(Piece::TooLarge { size: 100 << 20 }));
         assert!(chunk.capacity() < 4 << 20);
+        assert_eq!(chunks.next_into(&mut chunk).unwrap(), Some(Piece::Records));
+        assert_eq!(chunk, b"last");
+        assert_eq!(chunks.next_into(&mut chunk).unwrap(), None);
     }
 
     #[test]
@@ -258,10 +296,10 @@ mod tests {
         let mut chunks = Chunks::new(Pieces::new(b"a\nb\nc", vec![2]), Delimiter::new(b"\n"), 10);
         let mut chunk = Vec::new();
         for expected in [&b"a\n"[..], b"b\n", b"c"] {
-            assert!(chunks.next_into(&mut chunk).unwrap());
+            assert_eq!(chunks.next_into(&mut chunk).unwrap(), Some(Piece::Records));
             assert_eq!(chunk, expected);
         }
-        assert!(!chunks.next_into(&mut chunk).unwrap());
+        assert_eq!(chunks.next_into(&mut chunk).unwrap(), None);
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc as std_mpsc;
 
 use snafu::{ResultExt, Snafu};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TryRecvError};
 
-use super::lines::{Chunks, Delimiter, ReadError};
+use super::lines::{Chunks, Delimiter, Piece};
 
 /// How many chunks are read ahead.
 const READ_AHEAD: usize = 2;
@@ -24,16 +24,25 @@ pub(crate) enum SourceError {
     Open { name: String, source: io::Error },
     /// A file that cannot be read to its end.
     #[snafu(display("cannot read {name}"))]
-    Read { name: String, source: ReadError },
+    Read { name: String, source: io::Error },
     /// No thread could be started.
     #[snafu(display("cannot start a thread"))]
     Thread { source: io::Error },
 }
 
-/// Chunks of whole records, one file after the other.
+/// What comes next in the files.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A chunk of whole records.
+    Records(Vec<u8>),
+    /// One record that is too large to be kept in memory.
+    TooLarge { size: usize },
+}
+
+/// Records, one file after the other.
 #[derive(Debug)]
 pub(crate) struct Source {
-    full: mpsc::Receiver<Result<Vec<u8>, SourceError>>,
+    full: mpsc::Receiver<Result<Input, SourceError>>,
     empty: std_mpsc::Sender<Vec<u8>>,
 }
 
@@ -47,9 +56,9 @@ impl Source {
         let (full_sender, full) = mpsc::channel(READ_AHEAD);
         let (empty, empties) = std_mpsc::channel::<Vec<u8>>();
         let read_all = move || {
-            let send = |chunk| full_sender.blocking_send(chunk).is_ok();
+            let send = |input| full_sender.blocking_send(input).is_ok();
             let empty = || empties.try_recv().unwrap_or_default();
-            if let Err(error) = read_all(files, &delimiter, limit, empty, |chunk| send(Ok(chunk))) {
+            if let Err(error) = read_all(files, &delimiter, limit, empty, |input| send(Ok(input))) {
                 send(Err(error));
             }
         };
@@ -58,18 +67,18 @@ impl Source {
         Ok(Self { full, empty })
     }
 
-    /// The next chunk; `None` at the end of the last file.
+    /// What comes next; `None` at the end of the last file.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost by a drop.
-    pub(crate) async fn next(&mut self) -> Option<Result<Vec<u8>, SourceError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Input, SourceError>> {
         self.full.recv().await
     }
 
-    /// Reads no more. What was read already is still given.
-    pub(crate) fn stop(&mut self) {
-        self.full.close();
+    /// Whether the end is known to have come. If not, what comes next is lost.
+    pub(crate) fn is_at_end(&mut self) -> bool {
+        matches!(self.full.try_recv(), Err(TryRecvError::Disconnected))
     }
 
     /// Takes a chunk's memory back for another one.
@@ -98,7 +107,7 @@ fn read_all(
     delimiter: &Delimiter,
     limit: usize,
     empty: impl Fn() -> Vec<u8>,
-    send: impl Fn(Vec<u8>) -> bool,
+    send: impl Fn(Input) -> bool,
 ) -> Result<(), SourceError> {
     let files = if files.is_empty() {
         vec![PathBuf::from("-")]
@@ -118,13 +127,15 @@ fn read_all(
         let mut chunks = Chunks::new(source, delimiter.clone(), limit);
         loop {
             let mut chunk = empty();
-            if !chunks
+            let piece = chunks
                 .next_into(&mut chunk)
-                .context(ReadSnafu { name: &name })?
-            {
-                break;
-            }
-            if !send(chunk) {
+                .context(ReadSnafu { name: &name })?;
+            let input = match piece {
+                Some(Piece::Records) => Input::Records(chunk),
+                Some(Piece::TooLarge { size }) => Input::TooLarge { size },
+                None => break,
+            };
+            if !send(input) {
                 // Nobody wants any more.
                 return Ok(());
             }
@@ -145,16 +156,18 @@ mod tests {
         let files = files.iter().map(|file| file.to_path_buf()).collect();
         let mut source = Source::open(files, Delimiter::new(b"\n"), 100).unwrap();
         let mut read = Vec::new();
-        while let Some(chunk) = source.next().await {
-            match chunk {
-                Ok(chunk) => {
+        while let Some(input) = source.next().await {
+            match input {
+                Ok(Input::Records(chunk)) => {
                     read.extend_from_slice(&chunk);
                     read.push(b'|');
                     source.recycle(chunk);
                 }
+                Ok(Input::TooLarge { size }) => read.extend(format!("({size})|").bytes()),
                 Err(error) => return (read, Some(error)),
             }
         }
+        assert!(source.is_at_end());
         (read, None)
     }
 
@@ -162,12 +175,12 @@ mod tests {
     async fn a_files_end_ends_its_last_record() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-        std::fs::write(&a, "1\n2").unwrap();
-        std::fs::write(&b, "3\n").unwrap();
+        std::fs::write(&a, format!("1\n{}", "2".repeat(200))).unwrap();
+        std::fs::write(&b, "3\n4").unwrap();
         let (read, error) = read(&[&a, &b]).await;
-        assert_eq!(read, b"1\n|2|3\n|");
+        assert_eq!(String::from_utf8(read).unwrap(), "1\n|(200)|3\n|4|");
         assert!(error.is_none());
-        assert_eq!(total_bytes(&[a, b]), Some(5));
+        assert_eq!(total_bytes(&[a, b]), Some(205));
         assert_eq!(total_bytes(&[PathBuf::from("-")]), None);
     }
 

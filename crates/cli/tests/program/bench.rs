@@ -55,3 +55,36 @@ async fn latency() {
     assert!(0 < of("p50_us") && of("p50_us") <= of("p99_us") && of("p99_us") <= of("p999_us"));
     assert_eq!(log(&cluster, 0).await.len(), 50);
 }
+
+#[tokio::test]
+async fn what_no_producer_takes_is_refused_at_once() {
+    let cluster = cluster(1).await;
+    for (mode, size, options) in [
+        ("latency", "20000000", ""),
+        ("produce", "99999999999999", ""),
+        ("produce", "2001", "-X max.request.size=2000"),
+        ("produce", "2001", "-X message.max.bytes=2000"),
+    ] {
+        let arguments = format!("bench {mode} -t t --records 5 --size {size} {options}");
+        let said = ottla_on(&cluster, &arguments).await.bad();
+        assert!(said.contains(size), "{said}");
+        assert!(said.contains("max.request.size"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    assert!(cluster.requests().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn large_values_are_few() {
+    let cluster = cluster(1).await;
+    let size = 50_000_000;
+    cluster
+        .set_topic_config("t", "max.message.bytes", "60000000")
+        .await
+        .unwrap();
+    let options = "-X max.request.size=60000000 -X buffer.memory=70000000";
+    let arguments = format!("bench latency -t t --records 2 --size {size} {options}");
+    let latency = parse(&ottla_on(&cluster, &arguments).await.good());
+    assert!(latency["p50_us"].is_number());
+    assert_eq!(log(&cluster, 0).await.len(), 2);
+}

@@ -1,8 +1,10 @@
 //! `ottla fake` and `ottla demo`.
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use std::process::Stdio;
 
-use crate::support::{command, ended, file, ottla, signal};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+use crate::support::{command, ended, file, ottla, says, signal};
 
 #[tokio::test]
 async fn a_fake_cluster_says_where_it_is_and_serves() {
@@ -12,6 +14,8 @@ async fn a_fake_cluster_says_where_it_is_and_serves() {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().unwrap();
+        let (said, _) = says(&mut child, "\n").await;
+        assert!(said.starts_with("ottla: 3 fake brokers at "), "{said}");
         let address = line
             .strip_prefix("ready ")
             .expect("ready HOST:PORT")
@@ -82,5 +86,35 @@ async fn the_demo_checks_a_file() {
 #[tokio::test]
 async fn the_demo_needs_nothing() {
     let said = ottla("demo").await.good();
+    assert!(said.ends_with("all is well\n"), "{said}");
+}
+
+#[tokio::test]
+async fn one_broker_is_no_plural() {
+    let mut child = command("fake --port 0").spawn().unwrap();
+    let (said, _) = says(&mut child, "\n").await;
+    assert!(said.starts_with("ottla: 1 fake broker at "), "{said}");
+    signal(&child, "-INT").await;
+    ended(child).await.good();
+}
+
+#[tokio::test]
+async fn a_quiet_demo_says_nothing() {
+    let ended = ottla("demo -q").await;
+    assert_eq!(ended.stderr, "");
+    assert_eq!(ended.good(), "");
+}
+
+#[tokio::test]
+async fn the_demo_reads_stdin() {
+    let mut child = command("demo -").stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"a\nb\nc").await.unwrap();
+    drop(stdin);
+    let said = ended(child).await.good();
+    assert!(
+        said.contains("sending   3 lines (5 bytes) of stdin"),
+        "{said}"
+    );
     assert!(said.ends_with("all is well\n"), "{said}");
 }

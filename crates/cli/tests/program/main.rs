@@ -3,8 +3,10 @@
 mod bad_input;
 mod bench;
 mod consume;
+mod diagnostics;
 mod fake;
 mod produce;
 mod signals;
 mod support;
 mod topics;
+mod usage;

@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use ottla_fake::{FakeCluster, LoggedRecord};
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
 /// No run of the program takes longer, or it hangs.
@@ -31,11 +31,18 @@ impl Ended {
     /// What went to stderr, of a run that failed.
     #[track_caller]
     pub(crate) fn bad(self) -> String {
+        self.failed(1)
+    }
+
+    /// What went to stderr, of a run that ended with this status.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!(
             self.code,
-            Some(1),
-            "stdout: {:?}",
-            String::from_utf8_lossy(&self.stdout)
+            Some(code),
+            "stdout: {:?}, stderr: {}",
+            String::from_utf8_lossy(&self.stdout),
+            self.stderr
         );
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         self.stderr
@@ -141,6 +148,31 @@ pub(crate) fn file(dir: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]
     let path = dir.path().join(name);
     std::fs::write(&path, content).unwrap();
     path
+}
+
+/// Reads stderr until it says something. What was said by then, and the rest of it.
+pub(crate) async fn says(child: &mut Child, what: &str) -> (String, ChildStderr) {
+    let mut stderr = child.stderr.take().unwrap();
+    let mut said = Vec::new();
+    let saying = async {
+        while !String::from_utf8_lossy(&said).contains(what) {
+            let read = stderr.read_buf(&mut said).await.unwrap();
+            let said = String::from_utf8_lossy(&said);
+            assert!(read > 0, "{what} was never said: {said}");
+        }
+    };
+    timeout(LIMIT, saying).await.expect("it says nothing");
+    (String::from_utf8(said).unwrap(), stderr)
+}
+
+/// The number that stands before these words.
+#[track_caller]
+pub(crate) fn number_before(words: &str, text: &str) -> u64 {
+    let before = text.split(words).next().unwrap();
+    let number = before.rsplit(' ').next().unwrap();
+    number
+        .parse()
+        .unwrap_or_else(|_| panic!("no number before {words:?}: {text}"))
 }
 
 /// Sends a signal.

@@ -67,3 +67,10 @@ async fn what_works_is_done_and_what_does_not_is_said() {
     assert_eq!(String::from_utf8_lossy(&ended.stdout), "deleted t\n");
     assert!(ended.bad().contains("nonsense"));
 }
+
+#[tokio::test]
+async fn a_name_that_is_said_twice_is_meant_once() {
+    let cluster = cluster(1).await;
+    let deleted = ottla_on(&cluster, "topics delete t t").await.good();
+    assert_eq!(deleted, "deleted t\n");
+}

@@ -168,7 +168,8 @@ pub enum ErrorKind {
         topic: String,
     },
     /// No such partition.
-    #[snafu(display("topic {topic} has {count} partitions, there is no partition {partition}"))]
+    #[snafu(display("topic {topic} has {count} partition{}, there is no partition {partition}",
+        if *count == 1 { "" } else { "s" }))]
     UnknownPartition {
         /// The topic.
         topic: String,
