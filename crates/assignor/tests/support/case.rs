@@ -1,7 +1,7 @@
 //! Cases as the vector files hold them; `tests/vectors/README.md` explains the fields.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use ottla_assignor::{Member, Topic, Topics};
@@ -9,12 +9,14 @@ use serde_json::Value;
 
 use super::measure::{Claim, Owners};
 
-/// Where the vector files are.
+/// Where the vector files are. A relative name counts from the workspace's root, where people are when they run
+/// tests, and not from the crate, where cargo runs them.
 pub fn directory() -> PathBuf {
-    env::var_os("OTTLA_ASSIGNOR_VECTORS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors"),
-        PathBuf::from,
-    )
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    match env::var_os("OTTLA_ASSIGNOR_VECTORS") {
+        Some(named) => here.join("../..").join(named),
+        None => here.join("tests/vectors"),
+    }
 }
 
 /// One vector file.
