@@ -187,15 +187,18 @@ async fn fill_compressed(fixture: &Fixture, compression: Compression, records: u
         .client
         .producer()
         .compression(compression)
-        .batch_size(10 * size)
+        .batch_size(11 * size)
         .build()
         .unwrap();
     let value = vec![b'x'; size];
-    for _ in 0..records {
+    for sent in 1..=records {
         let record = Record::to("t").partition(0).value(&value);
         drop(producer.send(record).await.unwrap());
+        // Left to itself the producer makes larger batches once it knows how well they compress.
+        if sent % 10 == 0 {
+            producer.flush().await;
+        }
     }
-    producer.flush().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -102,7 +102,7 @@ impl fmt::Debug for Assigner {
 /// Why a view lacks a topic.
 fn absence(view: &View, topic: &str) -> Absence {
     let failure = view.failure(topic);
-    let error = failure.map(|code| Error::broker("Metadata", code, Some((topic, -1).into())));
+    let error = failure.map(|code| Error::about_topic("Metadata", code, topic));
     match (failure, &view.unreachable, error) {
         (Some(code), _, Some(error)) if !code.is_retriable() => Absence::Refused(error),
         (_, Some(reason), _) => Absence::Unanswered(Some(reason.clone())),
