@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::support::PATIENCE;
-use crate::support::fake::client_of;
+use crate::support::fake::{self, client_of};
 
 /// Why a client that waits for a first answer never got one.
 async fn why_unreachable(servers: &str) -> (ConnectionFault, Error) {
@@ -90,7 +90,7 @@ async fn a_port_that_wants_tls_is_told_apart() {
 #[rstest]
 #[tokio::test(start_paused = true)]
 async fn o14_brokers_that_hang_hold_up_nothing_else(#[values(1, 2, 3, 4, 5, 6)] seed: u64) {
-    let cluster = FakeCluster::builder()
+    let cluster = fake::cluster()
         .brokers(3)
         .topic("t", 1)
         .start_in_memory()
@@ -130,13 +130,13 @@ async fn o14_brokers_that_hang_hold_up_nothing_else(#[values(1, 2, 3, 4, 5, 6)] 
 
 #[tokio::test(start_paused = true)]
 async fn o14_a_cluster_that_was_replaced_is_found_again_through_the_bootstrap_servers() {
-    let first = FakeCluster::builder()
+    let first = fake::cluster()
         .brokers(1)
         .topic("t", 1)
         .start_in_memory()
         .await
         .unwrap();
-    let second = FakeCluster::builder()
+    let second = fake::cluster()
         .brokers(2)
         .topic_spec(TopicSpec::new("t", -1).assignments([vec![2]]))
         .start_in_memory()
@@ -202,7 +202,7 @@ async fn o14_a_cluster_that_was_replaced_is_found_again_through_the_bootstrap_se
 
 #[tokio::test(start_paused = true)]
 async fn callers_of_one_refresh_share_it() {
-    let cluster = FakeCluster::builder()
+    let cluster = fake::cluster()
         .brokers(1)
         .topic("t", 1)
         .start_in_memory()
@@ -224,7 +224,7 @@ async fn callers_of_one_refresh_share_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_never_asked_for_does_not_wait_for_the_backoff() {
-    let cluster = FakeCluster::builder()
+    let cluster = fake::cluster()
         .topic("t", 1)
         .topic("u", 1)
         .start_in_memory()

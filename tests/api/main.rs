@@ -5,5 +5,6 @@ mod compaction;
 mod consumer;
 mod producer;
 mod real;
+mod releases;
 mod support;
 mod versus;

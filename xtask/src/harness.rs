@@ -104,6 +104,19 @@ impl TestBinary {
         })
     }
 
+    /// The names of its tests, ignored ones too.
+    pub(crate) fn list(&self) -> Result<Vec<String>> {
+        let output = Command::new(&self.path)
+            .args(["--list", "--format", "terse"])
+            .stdin(Stdio::null())
+            .output()
+            .context("listing the tests")?;
+        ensure!(output.status.success(), "the tests cannot be listed");
+        let text = String::from_utf8(output.stdout)?;
+        let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+        Ok(names.map(String::from).collect())
+    }
+
     /// Runs it where cargo would.
     pub(crate) fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Result<Run> {
         let mut command = Command::new(&self.path);

@@ -12,6 +12,7 @@ mod harness;
 mod lint;
 mod metadata;
 mod report;
+mod scenarios;
 mod suite;
 mod tidy;
 mod vectors;

@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::scenarios::Tally;
+
 /// What became of a step.
 #[derive(Debug)]
 enum Outcome {
-    Ok,
+    Ok(Tally),
     Failed(String),
     Skipped(String),
 }
@@ -21,10 +23,15 @@ pub(crate) struct Report {
 impl Report {
     /// Runs a step; its error is kept, printed, and makes the whole command fail at its end.
     pub(crate) fn step(&mut self, name: &str, run: impl FnOnce() -> Result<()>) {
+        self.scenarios(name, || run().map(|()| Tally::default()));
+    }
+
+    /// Like [`step`](Self::step), for one that runs scenarios and tells which it had to leave out.
+    pub(crate) fn scenarios(&mut self, name: &str, run: impl FnOnce() -> Result<Tally>) {
         eprintln!("\n== {name}");
         let start = Instant::now();
         let outcome = match run() {
-            Ok(()) => Outcome::Ok,
+            Ok(tally) => Outcome::Ok(tally),
             Err(error) => {
                 eprintln!("error: {error:#}");
                 Outcome::Failed(first_line(&format!("{error:#}")))
@@ -66,7 +73,7 @@ impl Report {
         if !self
             .steps
             .iter()
-            .any(|(_, _, outcome)| matches!(outcome, Outcome::Ok))
+            .any(|(_, _, outcome)| matches!(outcome, Outcome::Ok(_)))
         {
             bail!("nothing has run");
         }
@@ -85,8 +92,11 @@ impl Report {
         for (name, took, outcome) in &self.steps {
             total += *took;
             let why = match outcome {
-                Outcome::Ok => "",
-                Outcome::Failed(why) | Outcome::Skipped(why) => why,
+                Outcome::Ok(tally) if *tally == Tally::default() => String::new(),
+                Outcome::Ok(Tally { ran, skipped }) => {
+                    format!("{ran} ran, {} skipped", skipped.len())
+                }
+                Outcome::Failed(why) | Outcome::Skipped(why) => why.clone(),
             };
             let line = format!(
                 "{name:width$}  {:>7.1} s  {:7}  {why}",
@@ -100,13 +110,21 @@ impl Report {
             "total",
             total.as_secs_f64()
         ));
+        for (name, _, outcome) in &self.steps {
+            if let Outcome::Ok(tally) = outcome {
+                let skipped = tally.skipped.iter();
+                lines.extend(skipped.map(|(scenario, why)| {
+                    format!("{name} skipped as impossible: {scenario}: {why}")
+                }));
+            }
+        }
         lines.join("\n")
     }
 }
 
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Ok => "ok",
+        Outcome::Ok(_) => "ok",
         Outcome::Failed(_) => "FAILED",
         Outcome::Skipped(_) => "skipped",
     }
@@ -142,6 +160,21 @@ mod tests {
         report.skip("real", "--no-kafka");
         assert!(report.table().contains("skipped  --no-kafka"));
         report.step("lint", || Ok(()));
+        assert!(report.finish().is_ok());
+    }
+
+    #[test]
+    fn scenarios_that_were_left_out_are_named() {
+        let mut report = Report::default();
+        report.scenarios("suite", || {
+            Ok(Tally {
+                ran: 3,
+                skipped: vec![("a::b".to_owned(), "too old")],
+            })
+        });
+        let table = report.table();
+        assert!(table.contains("3 ran, 1 skipped"), "{table}");
+        assert!(table.contains("a::b: too old"), "{table}");
         assert!(report.finish().is_ok());
     }
 

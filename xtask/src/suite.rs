@@ -4,6 +4,7 @@
 //! are ignored by default. Those under `real::` share one broker, named by `OTTLA_TEST_BROKERS`;
 //! those under `real::own::` start their own clusters and run one at a time, after it has stopped.
 //! `OTTLA_TEST_KAFKA_VERSION` names the version for both. `compaction::` belongs to `compaction`.
+//! `OTTLA_TEST_FAKE_RELEASE` names the release that the fake plays for the other tests.
 
 use anyhow::{Context, Result};
 use xtask::kafka::{Cluster, Version};
@@ -11,6 +12,7 @@ use xtask::kafka::{Cluster, Version};
 use crate::flags::Flags;
 use crate::harness::{TestBinary, cargo_test, cargo_test_json, cargo_test_optimised};
 use crate::report::Report;
+use crate::scenarios::{Scenarios, Tally};
 
 /// What to run against real brokers.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
         on_real(&mut report, &brokers);
     } else {
         for version in &brokers.versions {
-            report.step(&format!("chosen tests on Kafka {version}"), || {
+            report.scenarios(&format!("chosen tests on Kafka {version}"), || {
                 chosen(*version, &filter)
             });
         }
@@ -62,10 +64,17 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
     report.finish()
 }
 
-/// Every test that needs no broker, doc tests included; then the long runs, if asked for.
+/// Every test that needs no broker, doc tests included; those of the clients once more on older releases of Kafka;
+/// then the long runs, if asked for.
 pub(crate) fn on_fake(report: &mut Report, long: bool) {
     report.step("tests on the fake", || cargo_test()?.check());
     report.step("messages as JSON", || cargo_test_json()?.check());
+    for release in if long { OLDER } else { &OLDER[..1] } {
+        report.scenarios(&format!("suite on the fake as Kafka {release}"), || {
+            let plays = |name: &str| PLAYED.iter().any(|module| name.starts_with(module));
+            Scenarios::build()?.run(release, plays, &[], &[("OTTLA_TEST_FAKE_RELEASE", release)])
+        });
+    }
     if long {
         report.step("long runs on the fake", || {
             cargo_test_optimised(&[LONG])?.check()
@@ -91,43 +100,58 @@ pub(crate) fn on_real(report: &mut Report, brokers: &Brokers) {
                 .run(&args, &env(*version, None, brokers.long))?
                 .check()
         });
-        report.step(&shared, || {
-            let args = [
-                "real::",
-                "--skip",
-                "real::own::",
-                "--skip",
-                "compaction::",
-                "--include-ignored",
-            ];
-            with_broker(*version, brokers.long, &args)
+        report.scenarios(&shared, || {
+            let shares = |name: &str| {
+                name.contains("real::")
+                    && !name.starts_with(OWN)
+                    && !name.starts_with("compaction::")
+            };
+            with_broker(*version, brokers.long, shares, &[])
         });
-        report.step(&own, || {
-            let args = ["real::own::", "--include-ignored", "--test-threads", "1"];
-            TestBinary::build("tests", "api")?
-                .run(&args, &env(*version, None, brokers.long))?
-                .check()
+        report.scenarios(&own, || {
+            let env = env(*version, None, brokers.long);
+            let one_by_one = ["--test-threads", "1"];
+            let is_own = |name: &str| name.starts_with(OWN);
+            Scenarios::build()?.run(version.as_str(), is_own, &one_by_one, &env)
         });
     }
 }
 
-fn chosen(version: Version, filter: &[String]) -> Result<()> {
-    let mut args: Vec<&str> = filter.iter().map(String::as_str).collect();
-    args.push("--include-ignored");
-    with_broker(version, false, &args)
+/// The tests whose names contain one of the filters; options among them are passed on.
+fn chosen(version: Version, filter: &[String]) -> Result<Tally> {
+    let (options, names): (Vec<&str>, Vec<&str>) = filter
+        .iter()
+        .map(String::as_str)
+        .partition(|filter| filter.starts_with('-'));
+    let is_chosen = |name: &str| names.iter().any(|filter| name.contains(filter));
+    with_broker(version, false, is_chosen, &options)
 }
 
-fn with_broker(version: Version, long: bool, args: &[&str]) -> Result<()> {
-    let api = TestBinary::build("tests", "api")?;
+fn with_broker(
+    version: Version,
+    long: bool,
+    chosen: impl Fn(&str) -> bool,
+    more: &[&str],
+) -> Result<Tally> {
+    let scenarios = Scenarios::build()?;
     let mut cluster = Cluster::builder().version(version).start()?;
     let servers = cluster.bootstrap_servers();
     let env = env(version, Some(&servers), long);
-    let result = api.run(args, &env).and_then(|run| run.check());
+    let result = scenarios.run(version.as_str(), chosen, more, &env);
     if result.is_err() {
         cluster.keep_logs();
     }
     result
 }
+
+/// The releases before those that are started for real, as the fake plays them.
+const OLDER: &[&str] = &["2.1", "2.4", "3.0"];
+
+/// The modules whose clusters are of the release that is asked for.
+const PLAYED: [&str; 3] = ["client::", "producer::", "consumer::"];
+
+/// The module whose tests start clusters of their own.
+const OWN: &str = "real::own::";
 
 /// What tests against real brokers find in their environment.
 pub(crate) fn env(

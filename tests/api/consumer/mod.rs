@@ -44,7 +44,7 @@ impl Fixture {
         seed: u64,
         configure: impl FnOnce(FakeClusterBuilder) -> FakeClusterBuilder,
     ) -> Self {
-        let builder = FakeCluster::builder()
+        let builder = fake::cluster()
             .seed(seed)
             .wall_clock_start_ms(START_MS)
             .keep_frames(true);

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use ottla::{Acks, Compression, ErrorKind, Header, Record};
 use ottla_codec::ApiKey;
-use ottla_fake::{FakeCluster, TopicSpec};
+use ottla_fake::TopicSpec;
 use rstest::rstest;
 use tokio::time::Instant;
 
 use super::world::{World, send, send_all};
+use crate::support::fake;
 
 #[tokio::test(start_paused = true)]
 async fn records_come_back_as_they_were_sent() {
@@ -188,7 +189,7 @@ async fn with_acks_1_there_is_an_offset_and_no_producer_id() {
 #[tokio::test(start_paused = true)]
 async fn log_append_time_is_what_the_broker_says() {
     let topic = TopicSpec::new("t", 1).config("message.timestamp.type", "LogAppendTime");
-    let world = World::of(FakeCluster::builder().topic_spec(topic)).await;
+    let world = World::of(fake::cluster().topic_spec(topic)).await;
     let producer = world.producer();
     let record = Record::to("t").value("v").timestamp(42);
     let written = producer.send(record).await.unwrap().await.unwrap();

@@ -8,11 +8,12 @@ use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_codec::records::Batches;
 use ottla_codec::{ApiKey, ErrorCode};
-use ottla_fake::{FakeCluster, TopicSpec};
+use ottla_fake::TopicSpec;
 use rstest::rstest;
 use tokio::time::Instant;
 
 use super::world::{World, client_of, send, send_all};
+use crate::support::fake;
 
 /// A producer that puts every record into a batch of its own, so that several are in flight.
 fn one_by_one(world: &World) -> ProducerBuilder {
@@ -329,7 +330,7 @@ async fn a_definite_refusal_fails_its_own_batch_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_too_large_for_the_broker_is_split() {
     let topic = TopicSpec::new("t", 1).config("max.message.bytes", "2000");
-    let world = World::of(FakeCluster::builder().topic_spec(topic)).await;
+    let world = World::of(fake::cluster().topic_spec(topic)).await;
     let producer = world.producer();
     let values: Vec<String> = (0..40).map(|i| format!("{i:0200}")).collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
@@ -344,7 +345,7 @@ async fn a_batch_too_large_for_the_broker_is_split() {
 #[tokio::test(start_paused = true)]
 async fn a_record_too_large_for_the_broker_fails_alone() {
     let topic = TopicSpec::new("t", 1).config("max.message.bytes", "2000");
-    let world = World::of(FakeCluster::builder().topic_spec(topic)).await;
+    let world = World::of(fake::cluster().topic_spec(topic)).await;
     let producer = world.producer();
     let large = "x".repeat(3000);
     let mut deliveries = Vec::new();

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ottla::{Client, ErrorKind, Record};
 use ottla_codec::messages::produce::ProduceRequest;
-use ottla_fake::FakeCluster;
 use tokio::time::{Instant, timeout};
 
 use super::world::{World, send, send_all};
+use crate::support::fake;
 
 const KIB: usize = 1024;
 
@@ -186,7 +186,7 @@ async fn p03_many_tasks_on_one_thread_share_little_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p04_a_send_loop_in_a_task_of_its_own_keeps_to_the_budget() {
-    let cluster = FakeCluster::builder().brokers(1).topic("t", 1);
+    let cluster = fake::cluster().brokers(1).topic("t", 1);
     let cluster = cluster.start().await.unwrap();
     let client = Client::builder().bootstrap_servers(cluster.bootstrap_servers());
     let client = client.build().unwrap();

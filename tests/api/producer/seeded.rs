@@ -14,6 +14,7 @@ use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use super::world::{World, client_of, text};
+use crate::support::fake;
 
 const RECORDS: u32 = 200;
 const PARTITIONS: i32 = 3;
@@ -52,7 +53,7 @@ impl Beginning {
     }
 
     fn cluster(self) -> FakeClusterBuilder {
-        let cluster = FakeCluster::builder().brokers(3);
+        let cluster = fake::cluster().brokers(3);
         match self {
             Self::Ordinary | Self::Unreachable => cluster.topic("t", PARTITIONS),
             Self::Uncreated => cluster,

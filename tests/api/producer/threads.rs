@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ottla::{Client, Compression, Record};
-use ottla_fake::FakeCluster;
 use rstest::rstest;
 
 use super::world::text;
+use crate::support::fake;
 
 const TASKS: usize = 4;
 const RECORDS: usize = 10_000;
@@ -17,7 +17,7 @@ const RECORDS: usize = 10_000;
 #[case(Compression::Zstd)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_threads_share_one_producer(#[case] compression: Compression) {
-    let cluster = FakeCluster::builder().brokers(3).topic("t", 3);
+    let cluster = fake::cluster().brokers(3).topic("t", 3);
     let cluster = cluster.start().await.unwrap();
     let client = Client::builder().bootstrap_servers(cluster.bootstrap_servers());
     let client = client.build().unwrap();

@@ -15,6 +15,7 @@ use rstest::rstest;
 use tokio::time::{Instant, sleep};
 
 use super::world::{World, send, text};
+use crate::support::fake;
 
 const KIB: usize = 1024;
 
@@ -297,7 +298,7 @@ async fn a_topic_that_appears_takes_what_has_waited_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_topic_that_is_created_because_it_is_asked_for_takes_its_records() {
-    let cluster = FakeCluster::builder().brokers(3).auto_create_topics(true);
+    let cluster = fake::cluster().brokers(3).auto_create_topics(true);
     let world = World::of(cluster).await;
     let producer = world.producer();
     let delivery = send_to(&producer, "made", "v").await;
@@ -441,7 +442,7 @@ async fn each_tasks_order_is_kept_while_its_topic_becomes_known() {
     const TASKS: usize = 4;
     const TOPICS: usize = 10;
     const RECORDS: usize = 300;
-    let mut cluster = FakeCluster::builder().brokers(1);
+    let mut cluster = fake::cluster().brokers(1);
     for topic in 0..TOPICS {
         cluster = cluster.topic(format!("t{topic}"), 1);
     }

@@ -22,7 +22,7 @@ pub(crate) struct World {
 impl World {
     /// Three brokers and a topic "t" with this many partitions.
     pub(crate) async fn new(partitions: i32) -> Self {
-        Self::of(FakeCluster::builder().brokers(3).topic("t", partitions)).await
+        Self::of(fake::cluster().brokers(3).topic("t", partitions)).await
     }
 
     pub(crate) async fn of(cluster: FakeClusterBuilder) -> Self {

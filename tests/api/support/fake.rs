@@ -1,7 +1,22 @@
-//! Clients of a fake cluster in memory.
+//! Fake clusters and clients of theirs.
+
+use std::env;
 
 use ottla::{Client, ClientBuilder, CpuWork};
-use ottla_fake::FakeCluster;
+use ottla_fake::{FakeCluster, FakeClusterBuilder, Release};
+
+/// A cluster in the making, of the release that `cargo xtask test` asks for.
+pub(crate) fn cluster() -> FakeClusterBuilder {
+    FakeCluster::builder().release(release())
+}
+
+/// The release that the clusters play.
+pub(crate) fn release() -> Release {
+    match env::var("OTTLA_TEST_FAKE_RELEASE") {
+        Ok(release) => release.parse().expect("a release that the fake plays"),
+        Err(_) => Release::default(),
+    }
+}
 
 /// A client in the making that reaches the cluster through pipes and repeats itself.
 pub(crate) fn client_of(cluster: &FakeCluster) -> ClientBuilder {

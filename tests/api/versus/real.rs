@@ -1,7 +1,6 @@
 //! The chapters on a real broker.
 
 use rstest::rstest;
-use xtask::kafka::Version;
 
 use super::chapter::{self, Chapter};
 use crate::support::raw::Broker;
@@ -19,9 +18,5 @@ use crate::support::real;
 #[tokio::test]
 #[ignore = "needs a Kafka broker: cargo xtask test"]
 async fn answers_as_written_down(#[case] chapter: Chapter) {
-    // The fake follows one version; older ones answer otherwise in places.
-    if real::version() != Version::DEFAULT {
-        return;
-    }
     chapter.check(Broker::Real(real::brokers())).await;
 }

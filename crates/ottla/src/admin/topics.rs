@@ -7,12 +7,16 @@ use ottla_codec::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
 use ottla_codec::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
-use ottla_codec::{ErrorCode, Request};
+use ottla_codec::{ErrorCode, Message, Request};
+use ottla_connection::Versions;
 use tokio::time::Instant;
 
 use super::Admin;
 use crate::client::{ADMIN, Target};
 use crate::error::{Error, Result};
+
+/// From this version on, -1 stands for the brokers' default number of partitions or replicas (KIP-464).
+const DEFAULT_COUNTS: i16 = 4;
 
 /// A topic to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,9 +126,19 @@ impl Admin {
             timeout_ms: self.broker_timeout_ms(deadline),
             ..Default::default()
         };
+        let by_default = |topic: &CreatableTopic| {
+            topic.assignments.is_empty()
+                && (topic.num_partitions == -1 || topic.replication_factor == -1)
+        };
+        let by_default = request.topics.iter().any(by_default);
         self.core
             .retrying("creating topics", deadline, || async {
-                let response = self.call_controller(&request, deadline).await?;
+                let response = self
+                    .call_controller_with(deadline, |versions| {
+                        let version = create_version(versions, by_default)?;
+                        Ok((version, request.clone()))
+                    })
+                    .await?;
                 controller_moved(response.topics.iter().map(|topic| topic.error_code))?;
                 Ok(response
                     .topics
@@ -182,13 +196,15 @@ impl Admin {
         self.core
             .retrying("deleting topics", deadline, || async {
                 let response = self
-                    .call_controller_with(deadline, |version| {
+                    .call_controller_with(deadline, |versions| {
+                        let own = DeleteTopicsRequest::VERSIONS;
+                        let version = versions.pick::<DeleteTopicsRequest>(own)?;
                         let mut request = request.clone();
                         if version < 6 {
                             request.topic_names = topic_names.clone();
                             request.topics = Vec::new();
                         }
-                        request
+                        Ok((version, request))
                     })
                     .await?;
                 controller_moved(response.responses.iter().map(|topic| topic.error_code))?;
@@ -255,14 +271,16 @@ impl Admin {
         request: &R,
         deadline: Instant,
     ) -> Result<R::Response> {
-        self.call_controller_with(deadline, |_| request.clone())
-            .await
+        self.call_controller_with(deadline, |versions| {
+            Ok((versions.pick::<R>(R::VERSIONS)?, request.clone()))
+        })
+        .await
     }
 
     async fn call_controller_with<R: Request>(
         &self,
         deadline: Instant,
-        build: impl FnOnce(i16) -> R,
+        build: impl FnOnce(&Versions) -> Result<(i16, R)>,
     ) -> Result<R::Response> {
         let cluster = self.core.metadata.ready(deadline).await?;
         let target = match cluster
@@ -274,11 +292,20 @@ impl Admin {
         };
         let deadline = self.core.request_deadline(deadline);
         let connection = target.connection(&self.core.pool, ADMIN, deadline).await?;
-        let version = connection.versions().pick::<R>(R::VERSIONS)?;
-        Ok(connection
-            .request(&build(version), version, deadline)
-            .await?)
+        let (version, request) = build(connection.versions())?;
+        Ok(connection.request(&request, version, deadline).await?)
     }
+}
+
+/// The version to create topics in; not every one lets the brokers choose their counts.
+fn create_version(versions: &Versions, by_default: bool) -> Result<i16> {
+    let mut own = CreateTopicsRequest::VERSIONS;
+    if !by_default {
+        return Ok(versions.pick::<CreateTopicsRequest>(own)?);
+    }
+    own.min = DEFAULT_COUNTS;
+    let picked = versions.pick::<CreateTopicsRequest>(own);
+    picked.map_err(|error| Error::unsupported("a topic with the brokers' default counts", &error))
 }
 
 /// A request that met a former controller has done nothing and goes to the new one, whole.

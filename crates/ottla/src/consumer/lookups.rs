@@ -23,7 +23,7 @@ use super::answers::{EpochEnd, position};
 use super::positions::Position;
 use super::reset::ResetTo;
 use crate::client::{Core, METADATA, Target};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// ListOffsets' timestamp that stands for the end of the log.
 pub(crate) const LATEST: i64 = -1;
@@ -32,7 +32,7 @@ pub(crate) const EARLIEST: i64 = -2;
 
 /// From this version on, ListOffsets knows isolation levels.
 const ISOLATION: i16 = 2;
-/// From this version on, consumers may ask OffsetForLeaderEpoch without rights on the whole cluster.
+/// Below this version, OffsetForLeaderEpoch takes rights on the whole cluster, which consumers seldom have.
 const CONSUMERS_MAY_ASK: i16 = 3;
 /// The replica id of a consumer.
 const CONSUMER: i32 = -1;
@@ -88,7 +88,11 @@ pub(crate) async fn list_offsets(
         },
         ..ListOffsetsRequest::VERSIONS
     };
-    let version = connection.versions().pick::<ListOffsetsRequest>(own)?;
+    let picked = connection.versions().pick::<ListOffsetsRequest>(own);
+    let version = picked.map_err(|error| match read_committed {
+        true => Error::unsupported("read_committed", &error),
+        false => error.into(),
+    })?;
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
     for query in queries {
         let partition = ListOffsetsPartition {
@@ -154,14 +158,9 @@ pub(crate) async fn epoch_ends(
     let connection = Target::Node(leader.0)
         .connection(&core.pool, METADATA, deadline)
         .await?;
-    let own = VersionRange {
-        min: CONSUMERS_MAY_ASK,
-        ..OffsetForLeaderEpochRequest::VERSIONS
-    };
-    let Ok(version) = connection
-        .versions()
-        .pick::<OffsetForLeaderEpochRequest>(own)
-    else {
+    let own = OffsetForLeaderEpochRequest::VERSIONS;
+    let versions = connection.versions();
+    let Ok(version) = versions.pick::<OffsetForLeaderEpochRequest>(own) else {
         return Ok(None);
     };
     let mut topics: Vec<OffsetForLeaderTopic> = Vec::new();
@@ -195,6 +194,9 @@ pub(crate) async fn epoch_ends(
             let partition = TopicPartition::new(topic.topic.as_str(), answer.partition);
             let outcome = match ErrorCode::from_code(answer.error_code) {
                 ErrorCode::None => Ok(position(answer.end_offset, answer.leader_epoch)),
+                ErrorCode::ClusterAuthorizationFailed if version < CONSUMERS_MAY_ASK => {
+                    return Ok(None);
+                }
                 code => Err(code),
             };
             found.insert(partition, outcome);

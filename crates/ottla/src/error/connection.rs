@@ -25,11 +25,28 @@ impl From<UnsupportedApi> for Error {
         ErrorKind::Unsupported {
             feature: format!("{:?}", error.api),
             needed: format!("version {}", error.needed),
-            offered: error
-                .offered
-                .map_or_else(|| "none".to_owned(), |range| range.to_string()),
+            offered: offered(&error),
         }
         .into()
+    }
+}
+
+impl Error {
+    /// An API whose versions do not go far enough for one thing that is done with it.
+    pub(crate) fn unsupported(feature: &str, error: &UnsupportedApi) -> Self {
+        ErrorKind::Unsupported {
+            feature: feature.to_owned(),
+            needed: format!("{:?} version {}", error.api, error.needed),
+            offered: offered(error),
+        }
+        .into()
+    }
+}
+
+fn offered(error: &UnsupportedApi) -> String {
+    match error.offered {
+        Some(range) => range.to_string(),
+        None => "none".to_owned(),
     }
 }
 

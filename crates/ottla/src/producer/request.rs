@@ -7,25 +7,41 @@ use ottla_codec::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
     TopicProduceData,
 };
-use ottla_codec::{ErrorCode, Message, VersionRange};
+use ottla_codec::records::Compression;
+use ottla_codec::{ErrorCode, Message};
+use ottla_connection::Versions;
 
 use super::accumulator::{Parcel, Reply};
 use super::verdict::Verdict;
 use super::window::Answer;
 use crate::TopicPartition;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Result};
 
+/// The first version whose batches may be compressed with zstd (KIP-110).
+const FIRST_WITH_ZSTD: i16 = 7;
 /// The last version in which a topic goes by its name; from the next one on by its id (KIP-516).
 const LAST_WITH_NAMES: i16 = 12;
 
-/// The versions that can carry these batches.
-pub(crate) fn versions(parcels: &[Parcel]) -> VersionRange {
-    let own = ProduceRequest::VERSIONS;
+/// The newest version of these that can carry these batches.
+///
+/// # Errors
+///
+/// The broker is too old for them.
+pub(crate) fn version(parcels: &[Parcel], offered: &Versions) -> Result<i16> {
+    let mut own = ProduceRequest::VERSIONS;
     if parcels.iter().any(|parcel| parcel.topic_id.is_zero()) {
-        VersionRange::new(own.min, own.max.min(LAST_WITH_NAMES))
-    } else {
-        own
+        own.max = LAST_WITH_NAMES;
     }
+    if !parcels.iter().any(is_zstd) {
+        return Ok(offered.pick::<ProduceRequest>(own)?);
+    }
+    own.min = FIRST_WITH_ZSTD;
+    let picked = offered.pick::<ProduceRequest>(own);
+    picked.map_err(|error| Error::unsupported("zstd", &error))
+}
+
+fn is_zstd(parcel: &Parcel) -> bool {
+    parcel.batch.compression() == Compression::Zstd
 }
 
 /// The request, topics in the order of their first batch.
@@ -99,8 +115,14 @@ fn judge_one(partition: &PartitionProduceResponse, name: TopicPartition) -> Judg
     let code = ErrorCode::from_code(partition.error_code);
     let verdict = Verdict::of(code);
     let error = (verdict.answer != Answer::Written).then(|| {
-        Error::broker("Produce", code, Some(name))
-            .with_broker_message(partition.error_message.clone())
+        let refused = Error::broker("Produce", code, Some(name.clone()))
+            .with_broker_message(partition.error_message.clone());
+        match code {
+            ErrorCode::UnsupportedForMessageFormat => {
+                Error::new(old_format(&name)).with_source(refused)
+            }
+            _ => refused,
+        }
     });
     Judged {
         fatal: error.clone().filter(|_| verdict.fatal),
@@ -111,6 +133,16 @@ fn judge_one(partition: &PartitionProduceResponse, name: TopicPartition) -> Judg
             log_append_time: Some(partition.log_append_time_ms).filter(|time| *time >= 0),
         },
         stale_metadata: verdict.stale_metadata,
+    }
+}
+
+/// A topic in one of the formats from before 0.11 has no place for sequence numbers.
+fn old_format(name: &TopicPartition) -> ErrorKind {
+    let needed = "message.format.version 0.11 or newer (or turn it off: enable.idempotence=false)";
+    ErrorKind::Unsupported {
+        feature: "idempotence".to_owned(),
+        needed: needed.to_owned(),
+        offered: format!("an older one for {name}"),
     }
 }
 

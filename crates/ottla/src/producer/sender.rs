@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use ottla_codec::messages::produce::{ProduceRequest, ProduceResponse};
+use ottla_codec::messages::produce::ProduceResponse;
 use ottla_connection::{
     Backoff, Connection, ConnectionError, ConnectionGroup, Pending, Purpose, Written,
 };
@@ -188,10 +188,9 @@ impl Sender {
     fn submit(&mut self, connection: &Connection, parcels: Vec<Parcel>, now: Instant) {
         let Context { core, acks, .. } = &*self.context;
         let timeout = core.config.request_timeout;
-        let versions = request::versions(&parcels);
-        let version = match connection.versions().pick::<ProduceRequest>(versions) {
+        let version = match request::version(&parcels, connection.versions()) {
             Ok(version) => version,
-            Err(error) => return self.all_lost(&parcels, &Error::from(error), false),
+            Err(error) => return self.refuse(&parcels, &error),
         };
         let request = request::build(&parcels, *acks, timeout);
         let deadline = now + timeout;
@@ -260,7 +259,7 @@ impl Sender {
         });
     }
 
-    /// No part of a request that cannot be encoded was sent, and none of it ever will be.
+    /// No part of a request that cannot be encoded for this broker was sent, and none of it ever will be.
     fn refuse(&self, parcels: &[Parcel], error: &Error) {
         let now = Instant::now();
         self.context.shared.with(|a| {

@@ -6,10 +6,9 @@ use ottla_codec::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 use tokio::time::timeout;
-use xtask::kafka::Version;
 
 use super::load::{Reader, Writer};
-use super::trio::{TOPIC, Trio, version};
+use super::trio::{TOPIC, Trio};
 use crate::support::tap::Tap;
 use crate::support::{PATIENCE, eventually};
 
@@ -71,10 +70,6 @@ async fn records_come_from_the_near_follower_until_it_dies_and_when_it_is_back()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Kafka brokers: cargo xtask test"]
 async fn a_follower_that_lags_is_left_for_the_leader_where_it_has_nothing() {
-    if version() == Version::V2_8 {
-        // Its leaders forget to look again at what waits for a follower that has left (KAFKA-13091).
-        return;
-    }
     // Nobody is to take it for dead while it is halted.
     let kafka = start("20000").await;
     let tap = Tap::default();

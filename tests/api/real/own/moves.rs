@@ -1,9 +1,9 @@
 //! Leaders that move while every broker lives: elections and reassignments.
 
-use xtask::kafka::Version;
+use rstest::rstest;
 
 use super::load::{Reader, Writer};
-use super::trio::{Trio, version};
+use super::trio::Trio;
 use crate::support::long_runs;
 use crate::support::tap::Tap;
 
@@ -18,9 +18,12 @@ fn replicas(round: usize, count: usize) -> Vec<Vec<i32>> {
     (0..3).map(of).collect()
 }
 
+#[rstest]
+#[case::by_metadata(false)]
+#[case::by_refusals_alone(true)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Kafka brokers: cargo xtask test"]
-async fn elected_and_reassigned_leaders_are_followed_by_metadata_and_by_refusals_alone() {
+async fn elected_and_reassigned_leaders_are_followed(#[case] by_refusals_alone: bool) {
     let kafka = Trio::start(|builder| builder.set("min.insync.replicas", "1")).await;
     kafka
         .create_topic(&[&[1, 2, 3], &[2, 3, 1], &[3, 1, 2]], &[])
@@ -35,7 +38,7 @@ async fn elected_and_reassigned_leaders_are_followed_by_metadata_and_by_refusals
 
     let rounds = if long_runs() { 30 } else { 4 };
     for round in 1..=rounds {
-        if round == rounds - 1 && version() != Version::V2_8 {
+        if round == rounds - 1 && by_refusals_alone {
             // From here on whoever looks for leaders in the metadata finds those of this moment. What is
             // left is what refusals say (KIP-951).
             tap.repeat_metadata();

@@ -1,0 +1,165 @@
+//! The scenarios of the test binary `api`, and those that a Kafka cannot be put through.
+//!
+//! A test runs to its end or is in [`IMPOSSIBLE`]: none returns early because of a version, and what a run leaves out
+//! without being listed makes it red.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::harness::TestBinary;
+
+/// What some versions of Kafka make impossible.
+struct Impossible {
+    /// A test, or what the names of several begin with.
+    scenario: &'static str,
+    /// The real brokers' versions, or the releases that the fake plays.
+    kafka: &'static [&'static str],
+    reason: &'static str,
+}
+
+const IMPOSSIBLE: &[Impossible] = &[
+    Impossible {
+        scenario: "versus::real::answers_as_written_down",
+        kafka: &["2.8.2", "3.9.2"],
+        reason: "what is written down are the answers of 4.3.0, whose versions of requests these do not know",
+    },
+    Impossible {
+        scenario: "real::own::follower::a_follower_that_lags_is_left_for_the_leader_where_it_has_nothing",
+        kafka: &["2.8.2"],
+        reason: "its leaders forget to look again at what waits for a follower that has left (KAFKA-13091)",
+    },
+    Impossible {
+        scenario: "real::own::moves::elected_and_reassigned_leaders_are_followed::case_2_by_refusals_alone",
+        kafka: &["2.8.2"],
+        reason: "refusals name the new leader since 3.7 (KIP-951)",
+    },
+    Impossible {
+        scenario: "producer::faults::a_leader_hint_is_followed_without_waiting",
+        kafka: &["2.1", "2.4", "3.0"],
+        reason: "refusals name the new leader since 3.7 (KIP-951)",
+    },
+    Impossible {
+        scenario: "consumer::faults::a_move_found_through_the_refusal_itself_takes_no_metadata",
+        kafka: &["2.1", "2.4", "3.0"],
+        reason: "refusals name the new leader since 3.7 (KIP-951)",
+    },
+    Impossible {
+        scenario: "producer::faults::a_recreated_topic_is_a_typed_error_and_then_a_new_topic",
+        kafka: &["2.1", "2.4", "3.0"],
+        reason: "produce requests tell a topic from its successor since 4.0 (KIP-516)",
+    },
+    Impossible {
+        scenario: "consumer::faults::a_recreated_topic_is_an_error_until_it_is_assigned_anew",
+        kafka: &["2.1", "2.4", "3.0"],
+        reason: "fetches tell a topic from its successor since 3.1 (KIP-516)",
+    },
+    Impossible {
+        scenario: "consumer::faults::f18_going_back_and_forth_between_leader_and_follower_repeats_nothing",
+        kafka: &["2.1"],
+        reason: "followers are read from since 2.4 (KIP-392)",
+    },
+];
+
+/// What a run has come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) ran: usize,
+    /// Scenarios and why they are impossible.
+    pub(crate) skipped: Vec<(String, &'static str)>,
+}
+
+/// Every test of the binary.
+pub(crate) struct Scenarios {
+    api: TestBinary,
+    names: Vec<String>,
+}
+
+impl Scenarios {
+    /// Builds the binary.
+    ///
+    /// # Errors
+    /// It does not compile, or something listed as impossible does not exist.
+    pub(crate) fn build() -> Result<Self> {
+        let api = TestBinary::build("tests", "api")?;
+        let names = api.list()?;
+        for Impossible { scenario, .. } in IMPOSSIBLE {
+            ensure!(
+                names.iter().any(|name| is_in(name, scenario)),
+                "listed as impossible, but there is no test {scenario}"
+            );
+        }
+        Ok(Self { api, names })
+    }
+
+    /// Runs the chosen scenarios on a Kafka, all but the impossible ones.
+    ///
+    /// # Errors
+    /// One failed or did not run, or none was chosen.
+    pub(crate) fn run(
+        &self,
+        kafka: &str,
+        chosen: impl Fn(&str) -> bool,
+        more: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Tally> {
+        let chosen = self.names.iter().filter(|name| chosen(name));
+        let (run, skipped) = split(chosen, kafka);
+        ensure!(!run.is_empty(), "no test is chosen that is possible");
+        let mut args = vec!["--exact", "--include-ignored"];
+        args.extend(more);
+        args.extend(&run);
+        let outcome = self.api.run(&args, env)?;
+        outcome.check()?;
+        let left_out = run.len().checked_sub(outcome.passed);
+        let left_out = left_out.context("more tests ran than there are")?;
+        ensure!(left_out == 0, "{left_out} tests were left out");
+        Ok(Tally {
+            ran: outcome.passed,
+            skipped,
+        })
+    }
+}
+
+/// The names to run, and those that are impossible.
+fn split<'a>(
+    names: impl Iterator<Item = &'a String>,
+    kafka: &str,
+) -> (Vec<&'a str>, Vec<(String, &'static str)>) {
+    let (mut run, mut skipped) = (Vec::new(), Vec::new());
+    for name in names {
+        let mut listed = IMPOSSIBLE.iter();
+        let found =
+            listed.find(|entry| entry.kafka.contains(&kafka) && is_in(name, entry.scenario));
+        match found {
+            Some(impossible) => skipped.push((name.clone(), impossible.reason)),
+            None => run.push(&**name),
+        }
+    }
+    (run, skipped)
+}
+
+/// Whether a test is the scenario, or one of its cases.
+fn is_in(name: &str, scenario: &str) -> bool {
+    name.strip_prefix(scenario)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_listed_for_a_version_is_left_out() {
+        let names = [
+            "versus::real::answers_as_written_down::case_1_producing",
+            "versus::real::answers_as_written_down_twice",
+            "real::admin::a_topics_life",
+        ]
+        .map(String::from);
+        let (run, skipped) = split(names.iter(), "3.9.2");
+        assert_eq!(run, [&names[1], &names[2]]);
+        assert_eq!(skipped.len(), 1);
+        assert_eq!(skipped[0].0, names[0]);
+        let (run, skipped) = split(names.iter(), "4.3.0");
+        assert_eq!((run.len(), skipped), (3, Vec::new()));
+    }
+}
