@@ -125,6 +125,9 @@ impl TestBinary {
     }
 }
 
+/// How many words of a command are shown: the names of all tests would fill the screen.
+const WORDS: usize = 12;
+
 /// Runs a command that prints test results; shows its output as it comes.
 fn run(mut command: Command, env: &[(&str, &str)]) -> Result<Run> {
     let settings: String = env
@@ -135,7 +138,12 @@ fn run(mut command: Command, env: &[(&str, &str)]) -> Result<Run> {
         .chain(command.get_args())
         .map(OsStr::to_string_lossy)
         .collect();
-    eprintln!("$ {settings}{}", words.join(" "));
+    let (shown, more) = words.split_at(words.len().min(WORDS));
+    let more = match more.len() {
+        0 => String::new(),
+        count => format!(" … and {count} more"),
+    };
+    eprintln!("$ {settings}{}{more}", shown.join(" "));
     command
         .envs(env.iter().copied())
         .stdin(Stdio::null())

@@ -23,6 +23,21 @@ const IMPOSSIBLE: &[Impossible] = &[
         reason: "what is written down are the answers of 4.3.0, whose versions of requests these do not know",
     },
     Impossible {
+        scenario: "real::java::headers_and_nulls_of_a_java_producer_are_read",
+        kafka: &["2.8.2"],
+        reason: "its console producer cannot write them (KIP-798, KIP-810)",
+    },
+    Impossible {
+        scenario: "real::java_on_fake::the_fake_takes_headers_and_nulls_of_javas_producer_and_gives_them_back",
+        kafka: &["2.8.2"],
+        reason: "its console producer cannot write them (KIP-798, KIP-810)",
+    },
+    Impossible {
+        scenario: "real::old_formats",
+        kafka: &["3.9.2", "4.3.0"],
+        reason: "only brokers before 3.0 write the formats from before 0.11",
+    },
+    Impossible {
         scenario: "real::own::follower::a_follower_that_lags_is_left_for_the_leader_where_it_has_nothing",
         kafka: &["2.8.2"],
         reason: "its leaders forget to look again at what waits for a follower that has left (KAFKA-13091)",
@@ -45,7 +60,7 @@ const IMPOSSIBLE: &[Impossible] = &[
     Impossible {
         scenario: "producer::faults::a_recreated_topic_is_a_typed_error_and_then_a_new_topic",
         kafka: &["2.1", "2.4", "3.0"],
-        reason: "produce requests tell a topic from its successor since 4.0 (KIP-516)",
+        reason: "produce requests tell a topic from its successor since 4.1 (KIP-516)",
     },
     Impossible {
         scenario: "consumer::faults::a_recreated_topic_is_an_error_until_it_is_assigned_anew",

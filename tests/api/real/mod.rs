@@ -3,5 +3,6 @@
 mod admin;
 mod java;
 mod java_on_fake;
+mod old_formats;
 mod own;
 mod program;

@@ -134,19 +134,22 @@ pub(crate) async fn console_consume_from(
     text.lines().map(str::to_owned).collect()
 }
 
-/// Whether the release's console producer can write more than keys and values (KIP-798, KIP-810).
-pub(crate) fn console_producer_knows_headers_and_nulls() -> bool {
-    version() != Version::V2_8
-}
+/// Has Java's console producer read lines of headers, key and value, with `NULL` for what is null (KIP-798, KIP-810).
+pub(crate) const HEADERS_AND_NULLS: &[&str] = &["parse.headers=true", "null.marker=NULL"];
 
-/// Has Java's console producer write lines of key and value, before them headers where it knows them,
-/// with `NULL` for what is null.
-pub(crate) async fn console_produce(topic: &str, codec: &str, lines: String) {
-    console_produce_to(&brokers(), topic, codec, lines).await;
+/// Has Java's console producer write lines of key and value, or of what its reader is told by more properties.
+pub(crate) async fn console_produce(topic: &str, codec: &str, lines: String, more: &[&str]) {
+    console_produce_to(&brokers(), topic, codec, lines, more).await;
 }
 
 /// [`console_produce`] to any brokers.
-pub(crate) async fn console_produce_to(brokers: &str, topic: &str, codec: &str, lines: String) {
+pub(crate) async fn console_produce_to(
+    brokers: &str,
+    topic: &str,
+    codec: &str,
+    lines: String,
+    more: &[&str],
+) {
     let mut args = vec!["--bootstrap-server", brokers, "--topic", topic];
     args.extend(["--compression-codec", codec]);
     let flag = match version() {
@@ -154,10 +157,8 @@ pub(crate) async fn console_produce_to(brokers: &str, topic: &str, codec: &str, 
         _ => "--property",
     };
     args.extend([flag, "parse.key=true"]);
-    if console_producer_knows_headers_and_nulls() {
-        for property in ["parse.headers=true", "null.marker=NULL"] {
-            args.extend([flag, property]);
-        }
+    for property in more {
+        args.extend([flag, property]);
     }
     let mut command = java(version().console_producer(), &args);
     let output = tokio::task::spawn_blocking(move || {
