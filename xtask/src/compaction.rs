@@ -13,6 +13,7 @@ use xtask::kafka::Cluster;
 use crate::flags::Flags;
 use crate::harness::{Run, TestBinary};
 use crate::report::Report;
+use crate::scenarios::Tally;
 use crate::suite::{Brokers, env};
 
 const FAKE: &str = "compaction::fake::";
@@ -28,7 +29,7 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
 
 /// One step for the fake and one for each version.
 pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
-    report.step("compaction on the fake", || {
+    report.scenarios("compaction on the fake", || {
         scenarios(&TestBinary::build("tests", "api")?, FAKE, "fake", &[])
     });
     for version in &brokers.versions {
@@ -37,7 +38,7 @@ pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
             report.skip(&name, "--no-kafka");
             continue;
         }
-        report.step(&name, || {
+        report.scenarios(&name, || {
             let api = TestBinary::build("tests", "api")?;
             let mut cluster = Cluster::builder().version(*version).start()?;
             let servers = cluster.bootstrap_servers();
@@ -55,7 +56,7 @@ pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
     }
 }
 
-fn scenarios(api: &TestBinary, module: &str, broker: &str, env: &[(&str, &str)]) -> Result<()> {
+fn scenarios(api: &TestBinary, module: &str, broker: &str, env: &[(&str, &str)]) -> Result<Tally> {
     let list = api.run(&[module, "--list"], &[])?;
     let expected = expected(&list, module);
     ensure!(!expected.is_empty(), "there is no test {module}…");
@@ -70,7 +71,11 @@ fn scenarios(api: &TestBinary, module: &str, broker: &str, env: &[(&str, &str)])
     let (table, red) = tabulate(&expected, broker, &run);
     eprintln!("\n{table}");
     ensure!(red == 0, "{red} of {} scenarios are red", expected.len());
-    run.check()
+    run.check()?;
+    Ok(Tally {
+        ran: expected.len(),
+        skipped: Vec::new(),
+    })
 }
 
 /// The scenarios that `--list` names, as `compaction::fake::<scenario>: test`.

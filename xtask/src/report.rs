@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::scenarios::Tally;
+use crate::scenarios::{Skipped, Tally};
 
 /// What became of a step.
 #[derive(Debug)]
@@ -94,7 +94,8 @@ impl Report {
             let why = match outcome {
                 Outcome::Ok(tally) if *tally == Tally::default() => String::new(),
                 Outcome::Ok(Tally { ran, skipped }) => {
-                    format!("{ran} ran, {} skipped", skipped.len())
+                    let skipped: usize = skipped.iter().map(|skipped| skipped.tests).sum();
+                    format!("{ran} ran, {skipped} skipped")
                 }
                 Outcome::Failed(why) | Outcome::Skipped(why) => why.clone(),
             };
@@ -113,8 +114,13 @@ impl Report {
         for (name, _, outcome) in &self.steps {
             if let Outcome::Ok(tally) = outcome {
                 let skipped = tally.skipped.iter();
-                lines.extend(skipped.map(|(scenario, why)| {
-                    format!("{name} skipped as impossible: {scenario}: {why}")
+                lines.extend(skipped.map(|skipped| {
+                    let Skipped {
+                        scenario,
+                        tests,
+                        reason,
+                    } = skipped;
+                    format!("{name}: {scenario} ({tests}) is impossible: {reason}")
                 }));
             }
         }
@@ -169,12 +175,16 @@ mod tests {
         report.scenarios("suite", || {
             Ok(Tally {
                 ran: 3,
-                skipped: vec![("a::b".to_owned(), "too old")],
+                skipped: vec![Skipped {
+                    scenario: "a::b",
+                    tests: 2,
+                    reason: "too old",
+                }],
             })
         });
         let table = report.table();
-        assert!(table.contains("3 ran, 1 skipped"), "{table}");
-        assert!(table.contains("a::b: too old"), "{table}");
+        assert!(table.contains("3 ran, 2 skipped"), "{table}");
+        assert!(table.contains("a::b (2) is impossible: too old"), "{table}");
         assert!(report.finish().is_ok());
     }
 
