@@ -11,7 +11,8 @@
 //! | [`StickyAssignor`] | `sticky` | eager | balanced, and what a member had stays with it |
 //! | [`CooperativeStickyAssignor`] | `cooperative-sticky` | cooperative, eager | the same, and nothing is handed over before it is given up |
 //!
-//! They decide as the Java client 4.x does, so that any member of a mixed group may lead it. Where Java's answer
+//! They decide as the Java client 4.x does, so that any member of a mixed group may lead it; of answers that are
+//! equally good, between which Java chooses by the order of a hash map, they take the first by ids. Where Java's answer
 //! breaks its own promises (a partition that does not exist, two owners, an exception) these keep the promise;
 //! each assignor's page names the differences. [`StickyAssignor::as_aiokafka`] balances as aiokafka does.
 //!
@@ -22,7 +23,9 @@
 //! that leaves moves nothing of the others', and one that joins takes from them exactly what it gets, at most its
 //! even share rounded up. With unequal ones every movement lowers the sum of the squares of all members' counts by
 //! at least two, so that half of what that sum loses when a member joins is the most that moves. Racks come before
-//! stickiness.
+//! stickiness, and [`StickyAssignor::as_aiokafka`] takes topics listed in another order for another subscription.
+//!
+//! Two members of one id are two members, and [`check`] names them alike; telling them apart is the caller's.
 //!
 //! The crate knows no protocol, no network and no clock, and depends on nothing but the standard library, so it
 //! also serves planners and simulations:

@@ -206,14 +206,7 @@ fn check_sticky(case: &Case, target: &Owners, reference: &Answer) -> bool {
     assert!(ours.score <= theirs.score, "{name}: score");
     if let (Some((kept, moved)), Some(theirs)) = (ours.kept_and_moved, theirs.kept_and_moved) {
         assert_eq!(kept + moved, theirs.0 + theirs.1, "{name}: claims counted");
-        // A claim of which neither was told the generation or the partitions is kept or moved by chance.
-        let is_told = |(claim, &version): (&Option<Claim>, &i64)| claim.is_none() || version >= 2;
-        let all_told = case.claims.iter().zip(&case.versions).all(is_told);
-        assert!(
-            moved <= theirs.1 || !all_told,
-            "{name}: {moved} moved, not {}",
-            theirs.1
-        );
+        assert!(moved <= theirs.1, "{name}: {moved} moved, not {}", theirs.1);
     }
     false
 }

@@ -12,7 +12,10 @@ use crate::{AssignError, Assignment, Assignor, Member, RebalanceProtocol, Topics
 ///
 /// Members hold on to their partitions during a rebalance and name them in [`Member::owned`]. A partition that is to
 /// move is first in nobody's assignment: its owner sees that, gives it up and has the group rebalance again, and
-/// only then does the new owner get it. [`target`](Self::target) tells where it will all end.
+/// only then does the new owner get it. [`target`](Self::target) tells what is aimed at. Without racks two or three
+/// rounds settle a group of cooperative members. With racks and unequal subscriptions a few groups, one in ten
+/// thousand of random ones, go from one of two equally good answers to the other and back at every round, in Java as
+/// here: let such members subscribe to the same topics, or leave out their racks.
 ///
 /// A claim's generation is [`Member::generation`]; for members whose subscription is too old to carry it, it is in
 /// their user data.
@@ -35,7 +38,7 @@ impl CooperativeStickyAssignor {
     }
 
     /// The assignment aimed at: what [`assign`](Assignor::assign) answers, with the partitions that other members
-    /// must first give up.
+    /// must first give up. The next round aims anew, and may settle on another answer as good as this.
     pub fn target(&self, topics: &Topics, members: &[Member]) -> Vec<Assignment> {
         let situation = situation(topics, members);
         situation.assignments(&situation.balance())
