@@ -8,6 +8,7 @@ mod deny;
 mod edges;
 mod features;
 mod flags;
+mod fuzz;
 mod harness;
 mod lint;
 mod metadata;
@@ -48,6 +49,9 @@ const HELP: &str = "cargo xtask <command>
   vectors [--check | --seed N --out DIR | --read DIR]
            have Kafka's own classes write the bytes for the codec's tests, see whether they are up to
            date, write others elsewhere, or have Kafka read what the codec's example has written
+  fuzz [--seconds N]
+           the codec's fuzz targets for a minute each, or for N seconds; without a nightly toolchain
+           and cargo-fuzz, the same targets as long property runs
   kafka up [--version V] [--nodes N] [--set k=v]… [--java OPTION]… [--name NAME]
            start real brokers that run on, and print their addresses
   kafka down [--version V] [--name NAME]
@@ -93,6 +97,7 @@ fn run() -> Result<()> {
         }),
         Some("codegen") => codegen::command(flags),
         Some("vectors") => vectors::command(flags),
+        Some("fuzz") => fuzz::run(flags, &sh),
         Some("kafka") => brokers::run(flags),
         Some("help") | None => {
             print!("{HELP}");

@@ -49,6 +49,12 @@ pub enum DecodeErrorKind {
     /// A string that is not UTF-8.
     #[snafu(display("string is not UTF-8"))]
     InvalidUtf8,
+    /// A string that is longer than the protocol allows.
+    #[snafu(display("a string of {length} bytes is longer than the protocol allows"))]
+    StringTooLong {
+        /// Bytes of the string.
+        length: usize,
+    },
     /// A known tagged field is longer than its content.
     #[snafu(display("{extra} bytes too many in a tagged field"))]
     TaggedFieldLength {

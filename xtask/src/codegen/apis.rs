@@ -95,3 +95,7 @@ pub(super) const SECRET: &[(&str, &str)] = &[
     ("ExpireDelegationTokenRequest", "Hmac"),
     ("DescribedDelegationToken", "Hmac"),
 ];
+
+/// Arrays of a partition's few brokers: they have a type that takes no memory of its own for them. Metadata of a large
+/// cluster has two or three for each of its partitions.
+pub(super) const REPLICAS: &[&str] = &["ReplicaNodes", "IsrNodes", "OfflineReplicas"];

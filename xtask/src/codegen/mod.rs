@@ -129,7 +129,7 @@ fn generate(source: &kafka::Source) -> Result<BTreeMap<PathBuf, String>> {
     modules.sort();
     files.insert(
         "messages/mod.rs".into(),
-        tables::modules(&modules, source.version),
+        tables::modules(&apis, &modules, source.version),
     );
     files.insert("messages/any.rs".into(), tables::any(&apis, source.version));
     files.insert("api_key.rs".into(), tables::api_key(&apis, source.version));

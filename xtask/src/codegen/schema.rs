@@ -73,6 +73,8 @@ pub(super) enum Type {
     String,
     Bytes,
     Records,
+    /// An array of int32 in a type of its own, see [`super::apis::REPLICAS`].
+    NodeIds,
     Struct(String),
     Array(Box<Type>),
 }
@@ -107,6 +109,7 @@ impl fmt::Display for Type {
         match self {
             Self::Array(element) => write!(f, "array of {element}"),
             Self::Struct(name) => write!(f, "[`{name}`]"),
+            Self::NodeIds => write!(f, "array of {}", Self::Int32),
             other => f.write_str(&format!("{other:?}").to_lowercase()),
         }
     }
@@ -298,7 +301,14 @@ impl Collector {
 
 impl Field {
     fn settle(raw: &RawField, outer: Versions) -> Result<Self> {
-        let ty = Type::parse(&raw.ty)?;
+        let mut ty = Type::parse(&raw.ty)?;
+        if super::apis::REPLICAS.contains(&&*raw.name) {
+            ensure!(
+                ty == Type::Array(Box::new(Type::Int32)),
+                "not an array of broker ids"
+            );
+            ty = Type::NodeIds;
+        }
         let versions = Versions::parse(&raw.versions)?.and(outer);
         let parse = |text: &Option<String>| text.as_deref().map(Versions::parse).transpose();
         let mut default = match &raw.default {

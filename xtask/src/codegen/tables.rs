@@ -5,15 +5,36 @@ use std::fmt::Write as _;
 use super::{Api, emit::provenance, kafka::ErrorCode, names};
 
 /// `messages/mod.rs`.
-pub(super) fn modules(modules: &[(String, String)], kafka: &str) -> String {
+pub(super) fn modules(apis: &[Api], modules: &[(String, String)], kafka: &str) -> String {
     let mut out = provenance(
         kafka,
         "every client-side API, and the messages outside of any",
     );
     out += "//! Kafka's messages, one module for the request and response of an API.\n//!\n";
     out += "//! Each struct covers all versions: a field that a version lacks has its default there. Generated from\n";
-    out += "//! Kafka's schemas; names, types, versions, defaults and tags are Kafka's.\n\n";
-    out += "mod any;\n";
+    out += "//! Kafka's schemas; names, types, versions, defaults and tags are Kafka's.\n//!\n";
+    out += "//! # Versions\n//!\n//! Flexible versions have compact lengths and tagged fields (KIP-482). An unstable version is one that Kafka does\n";
+    out += "//! not offer by itself: it is encoded and decoded, but left out of [`Message::VERSIONS`](crate::Message::VERSIONS).\n//!\n";
+    out += "//! | API | key | versions | flexible from | unstable |\n//! |---|---|---|---|---|\n";
+    for api in apis {
+        let (request, module) = (&api.request, names::snake(&api.name));
+        let flexible = match request.flexible.and(request.valid) {
+            none if none.is_none() => "never".to_owned(),
+            flexible => flexible.min.to_string(),
+        };
+        let unstable = match request.latest_unstable {
+            true => request.valid.max.to_string(),
+            false => String::new(),
+        };
+        _ = writeln!(
+            out,
+            "//! | [{}]({module}) | {} | {} | {flexible} | {unstable} |",
+            api.name,
+            api.key,
+            request.stable()
+        );
+    }
+    out += "\nmod any;\n";
     for (module, doc) in modules {
         _ = write!(out, "#[doc = \"{doc}.\"]\npub mod {module};\n");
     }

@@ -19,8 +19,8 @@ pub(crate) fn topic(name: &str, id: u8, leaders: &[(i32, i32)]) -> MetadataRespo
                     partition_index,
                     leader_id,
                     leader_epoch,
-                    replica_nodes: vec![leader_id],
-                    isr_nodes: vec![leader_id],
+                    replica_nodes: [leader_id].into(),
+                    isr_nodes: [leader_id].into(),
                     ..Default::default()
                 },
             )

@@ -92,29 +92,59 @@ impl Message for AddPartitionsToTxnRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 4 {
-            (input, this.transactions) = wire::array(input, flexible, |input| {
-                AddPartitionsToTxnTransaction::decode(input, version)
-            })
-            .field("transactions")?;
-        }
-        if version <= 3 {
-            (input, this.v3_and_below_transactional_id) =
-                wire::string(input, flexible).field("v3_and_below_transactional_id")?;
-            (input, this.v3_and_below_producer_id) =
-                wire::int64(input).field("v3_and_below_producer_id")?;
-            (input, this.v3_and_below_producer_epoch) =
-                wire::int16(input).field("v3_and_below_producer_epoch")?;
-            (input, this.v3_and_below_topics) = wire::array(input, flexible, |input| {
-                AddPartitionsToTxnTopic::decode(input, version)
-            })
-            .field("v3_and_below_topics")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, transactions) = if version >= 4 {
+            wire::array(
+                input,
+                flexible,
+                AddPartitionsToTxnTransaction::least_size(version),
+                |input| AddPartitionsToTxnTransaction::decode(input, version),
+            )
+            .field("transactions")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, v3_and_below_transactional_id) = if version <= 3 {
+            wire::string(input, flexible).field("v3_and_below_transactional_id")?
+        } else {
+            (input, String::new())
+        };
+        let (input, v3_and_below_producer_id) = if version <= 3 {
+            wire::int64(input).field("v3_and_below_producer_id")?
+        } else {
+            (input, 0)
+        };
+        let (input, v3_and_below_producer_epoch) = if version <= 3 {
+            wire::int16(input).field("v3_and_below_producer_epoch")?
+        } else {
+            (input, 0)
+        };
+        let (input, v3_and_below_topics) = if version <= 3 {
+            wire::array(
+                input,
+                flexible,
+                AddPartitionsToTxnTopic::least_size(version),
+                |input| AddPartitionsToTxnTopic::decode(input, version),
+            )
+            .field("v3_and_below_topics")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                transactions,
+                v3_and_below_transactional_id,
+                v3_and_below_producer_id,
+                v3_and_below_producer_epoch,
+                v3_and_below_topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -147,6 +177,11 @@ pub struct AddPartitionsToTxnTransaction {
 }
 
 impl AddPartitionsToTxnTransaction {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        14
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.transactional_id, flexible)
@@ -164,25 +199,40 @@ impl AddPartitionsToTxnTransaction {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.transactional_id) = wire::string(input, flexible)
+        let (input, transactional_id) = wire::string(input, flexible)
             .field("AddPartitionsToTxnTransaction.transactional_id")?;
-        (input, this.producer_id) =
+        let (input, producer_id) =
             wire::int64(input).field("AddPartitionsToTxnTransaction.producer_id")?;
-        (input, this.producer_epoch) =
+        let (input, producer_epoch) =
             wire::int16(input).field("AddPartitionsToTxnTransaction.producer_epoch")?;
-        (input, this.verify_only) =
+        let (input, verify_only) =
             wire::boolean(input).field("AddPartitionsToTxnTransaction.verify_only")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            AddPartitionsToTxnTopic::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            AddPartitionsToTxnTopic::least_size(version),
+            |input| AddPartitionsToTxnTopic::decode(input, version),
+        )
         .field("AddPartitionsToTxnTransaction.topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                transactional_id,
+                producer_id,
+                producer_epoch,
+                verify_only,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AddPartitionsToTxnTransaction>(14);
 
 /// Part of [`AddPartitionsToTxnRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -202,6 +252,14 @@ pub struct AddPartitionsToTxnTopic {
 }
 
 impl AddPartitionsToTxnTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.string(&self.name, flexible)
@@ -218,18 +276,29 @@ impl AddPartitionsToTxnTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("AddPartitionsToTxnTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, wire::int32)
+        let (input, name) = wire::string(input, flexible).field("AddPartitionsToTxnTopic.name")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("AddPartitionsToTxnTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AddPartitionsToTxnTopic>(3);
 
 /// `AddPartitionsToTxnResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -297,25 +366,49 @@ impl Message for AddPartitionsToTxnResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if version >= 4 {
-            (input, this.error_code) = wire::int16(input).field("error_code")?;
-            (input, this.results_by_transaction) = wire::array(input, flexible, |input| {
-                AddPartitionsToTxnResult::decode(input, version)
-            })
-            .field("results_by_transaction")?;
-        }
-        if version <= 3 {
-            (input, this.results_by_topic_v3_and_below) = wire::array(input, flexible, |input| {
-                AddPartitionsToTxnTopicResult::decode(input, version)
-            })
-            .field("results_by_topic_v3_and_below")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = if version >= 4 {
+            wire::int16(input).field("error_code")?
+        } else {
+            (input, 0)
+        };
+        let (input, results_by_transaction) = if version >= 4 {
+            wire::array(
+                input,
+                flexible,
+                AddPartitionsToTxnResult::least_size(version),
+                |input| AddPartitionsToTxnResult::decode(input, version),
+            )
+            .field("results_by_transaction")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, results_by_topic_v3_and_below) = if version <= 3 {
+            wire::array(
+                input,
+                flexible,
+                AddPartitionsToTxnTopicResult::least_size(version),
+                |input| AddPartitionsToTxnTopicResult::decode(input, version),
+            )
+            .field("results_by_topic_v3_and_below")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                results_by_transaction,
+                results_by_topic_v3_and_below,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -345,6 +438,11 @@ pub struct AddPartitionsToTxnResult {
 }
 
 impl AddPartitionsToTxnResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.transactional_id, flexible)
@@ -359,19 +457,31 @@ impl AddPartitionsToTxnResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.transactional_id) =
+        let (input, transactional_id) =
             wire::string(input, flexible).field("AddPartitionsToTxnResult.transactional_id")?;
-        (input, this.topic_results) = wire::array(input, flexible, |input| {
-            AddPartitionsToTxnTopicResult::decode(input, version)
-        })
+        let (input, topic_results) = wire::array(
+            input,
+            flexible,
+            AddPartitionsToTxnTopicResult::least_size(version),
+            |input| AddPartitionsToTxnTopicResult::decode(input, version),
+        )
         .field("AddPartitionsToTxnResult.topic_results")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                transactional_id,
+                topic_results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AddPartitionsToTxnResult>(3);
 
 /// Part of [`AddPartitionsToTxnResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -391,6 +501,14 @@ pub struct AddPartitionsToTxnTopicResult {
 }
 
 impl AddPartitionsToTxnTopicResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.string(&self.name, flexible)
@@ -407,21 +525,35 @@ impl AddPartitionsToTxnTopicResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("AddPartitionsToTxnTopicResult.name")?;
-        (input, this.results_by_partition) = wire::array(input, flexible, |input| {
-            AddPartitionsToTxnPartitionResult::decode(input, version)
-        })
+        let (input, results_by_partition) = wire::array(
+            input,
+            flexible,
+            AddPartitionsToTxnPartitionResult::least_size(version),
+            |input| AddPartitionsToTxnPartitionResult::decode(input, version),
+        )
         .field("AddPartitionsToTxnTopicResult.results_by_partition")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                results_by_partition,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AddPartitionsToTxnTopicResult>(3);
 
 /// Part of [`AddPartitionsToTxnResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -441,6 +573,14 @@ pub struct AddPartitionsToTxnPartitionResult {
 }
 
 impl AddPartitionsToTxnPartitionResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 6,
+            _ => 7,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.int32(self.partition_index);
@@ -452,16 +592,27 @@ impl AddPartitionsToTxnPartitionResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("AddPartitionsToTxnPartitionResult.partition_index")?;
-        (input, this.partition_error_code) =
+        let (input, partition_error_code) =
             wire::int16(input).field("AddPartitionsToTxnPartitionResult.partition_error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                partition_error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AddPartitionsToTxnPartitionResult>(6);

@@ -84,19 +84,33 @@ impl Message for AddRaftVoterRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.cluster_id) = wire::nullable_string(input, flexible).field("cluster_id")?;
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        (input, this.voter_id) = wire::int32(input).field("voter_id")?;
-        (input, this.voter_directory_id) = wire::uuid(input).field("voter_directory_id")?;
-        (input, this.listeners) =
-            wire::array(input, flexible, |input| Listener::decode(input, version))
-                .field("listeners")?;
-        if version >= 1 {
-            (input, this.ack_when_committed) = wire::boolean(input).field("ack_when_committed")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, cluster_id) = wire::nullable_string(input, flexible).field("cluster_id")?;
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, voter_id) = wire::int32(input).field("voter_id")?;
+        let (input, voter_directory_id) = wire::uuid(input).field("voter_directory_id")?;
+        let (input, listeners) =
+            wire::array(input, flexible, Listener::least_size(version), |input| {
+                Listener::decode(input, version)
+            })
+            .field("listeners")?;
+        let (input, ack_when_committed) = if version >= 1 {
+            wire::boolean(input).field("ack_when_committed")?
+        } else {
+            (input, true)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                cluster_id,
+                timeout_ms,
+                voter_id,
+                voter_directory_id,
+                listeners,
+                ack_when_committed,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -125,6 +139,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        5
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible).field("Listener.name")?;
@@ -135,16 +154,26 @@ impl Listener {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("Listener.name")?;
-        (input, this.host) = wire::string(input, flexible).field("Listener.host")?;
-        (input, this.port) = wire::uint16(input).field("Listener.port")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, name) = wire::string(input, flexible).field("Listener.name")?;
+        let (input, host) = wire::string(input, flexible).field("Listener.host")?;
+        let (input, port) = wire::uint16(input).field("Listener.port")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                host,
+                port,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Listener>(5);
 
 /// `AddRaftVoterResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,13 +226,20 @@ impl Message for AddRaftVoterResponse {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

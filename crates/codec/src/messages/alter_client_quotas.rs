@@ -55,15 +55,25 @@ impl Message for AlterClientQuotasRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.entries) =
-            wire::array(input, flexible, |input| EntryData::decode(input, version))
-                .field("entries")?;
-        (input, this.validate_only) = wire::boolean(input).field("validate_only")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, entries) =
+            wire::array(input, flexible, EntryData::least_size(version), |input| {
+                EntryData::decode(input, version)
+            })
+            .field("entries")?;
+        let (input, validate_only) = wire::boolean(input).field("validate_only")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                entries,
+                validate_only,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -90,6 +100,14 @@ pub struct EntryData {
 }
 
 impl EntryData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 8,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.array_len(self.entity.len(), flexible)
@@ -109,20 +127,35 @@ impl EntryData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.entity) =
-            wire::array(input, flexible, |input| EntityData::decode(input, version))
-                .field("EntryData.entity")?;
-        (input, this.ops) = wire::array(input, flexible, |input| OpData::decode(input, version))
-            .field("EntryData.ops")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, entity) =
+            wire::array(input, flexible, EntityData::least_size(version), |input| {
+                EntityData::decode(input, version)
+            })
+            .field("EntryData.entity")?;
+        let (input, ops) = wire::array(input, flexible, OpData::least_size(version), |input| {
+            OpData::decode(input, version)
+        })
+        .field("EntryData.ops")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                entity,
+                ops,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<EntryData>(3);
 
 /// Part of [`AlterClientQuotasRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,6 +185,14 @@ impl Default for EntityData {
 }
 
 impl EntityData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 4,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.string(&self.entity_type, flexible)
@@ -165,19 +206,29 @@ impl EntityData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.entity_type) =
-            wire::string(input, flexible).field("EntityData.entity_type")?;
-        (input, this.entity_name) =
+        let (input, entity_type) = wire::string(input, flexible).field("EntityData.entity_type")?;
+        let (input, entity_name) =
             wire::nullable_string(input, flexible).field("EntityData.entity_name")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                entity_type,
+                entity_name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<EntityData>(3);
 
 /// Part of [`AlterClientQuotasRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -199,6 +250,11 @@ pub struct OpData {
 }
 
 impl OpData {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        11
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.string(&self.key, flexible).field("OpData.key")?;
@@ -211,18 +267,30 @@ impl OpData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.key) = wire::string(input, flexible).field("OpData.key")?;
-        (input, this.value) = wire::float64(input).field("OpData.value")?;
-        (input, this.remove) = wire::boolean(input).field("OpData.remove")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, key) = wire::string(input, flexible).field("OpData.key")?;
+        let (input, value) = wire::float64(input).field("OpData.value")?;
+        let (input, remove) = wire::boolean(input).field("OpData.remove")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                key,
+                value,
+                remove,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OpData>(11);
 
 /// `AlterClientQuotasResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -266,16 +334,27 @@ impl Message for AlterClientQuotasResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.entries) = wire::array(input, flexible, |input| {
-            ResponseEntryData::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, entries) = wire::array(
+            input,
+            flexible,
+            ResponseEntryData::least_size(version),
+            |input| ResponseEntryData::decode(input, version),
+        )
         .field("entries")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                entries,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -318,6 +397,14 @@ impl Default for ResponseEntryData {
 }
 
 impl ResponseEntryData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 8,
+            _ => 5,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.int16(self.error_code);
@@ -335,22 +422,37 @@ impl ResponseEntryData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("ResponseEntryData.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("ResponseEntryData.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("ResponseEntryData.error_message")?;
-        (input, this.entity) = wire::array(input, flexible, |input| {
-            ResponseEntityData::decode(input, version)
-        })
+        let (input, entity) = wire::array(
+            input,
+            flexible,
+            ResponseEntityData::least_size(version),
+            |input| ResponseEntityData::decode(input, version),
+        )
         .field("ResponseEntryData.entity")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                entity,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ResponseEntryData>(5);
 
 /// Part of [`AlterClientQuotasResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -380,6 +482,14 @@ impl Default for ResponseEntityData {
 }
 
 impl ResponseEntityData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 4,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.string(&self.entity_type, flexible)
@@ -393,16 +503,27 @@ impl ResponseEntityData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.entity_type) =
+        let (input, entity_type) =
             wire::string(input, flexible).field("ResponseEntityData.entity_type")?;
-        (input, this.entity_name) =
+        let (input, entity_name) =
             wire::nullable_string(input, flexible).field("ResponseEntityData.entity_name")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                entity_type,
+                entity_name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ResponseEntityData>(3);

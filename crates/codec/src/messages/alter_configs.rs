@@ -55,16 +55,27 @@ impl Message for AlterConfigsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resources) = wire::array(input, flexible, |input| {
-            AlterConfigsResource::decode(input, version)
-        })
+        let (input, resources) = wire::array(
+            input,
+            flexible,
+            AlterConfigsResource::least_size(version),
+            |input| AlterConfigsResource::decode(input, version),
+        )
         .field("resources")?;
-        (input, this.validate_only) = wire::boolean(input).field("validate_only")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, validate_only) = wire::boolean(input).field("validate_only")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                resources,
+                validate_only,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -93,6 +104,14 @@ pub struct AlterConfigsResource {
 }
 
 impl AlterConfigsResource {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 7,
+            _ => 4,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int8(self.resource_type);
@@ -110,23 +129,38 @@ impl AlterConfigsResource {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resource_type) =
+        let (input, resource_type) =
             wire::int8(input).field("AlterConfigsResource.resource_type")?;
-        (input, this.resource_name) =
+        let (input, resource_name) =
             wire::string(input, flexible).field("AlterConfigsResource.resource_name")?;
-        (input, this.configs) = wire::array(input, flexible, |input| {
-            AlterableConfig::decode(input, version)
-        })
+        let (input, configs) = wire::array(
+            input,
+            flexible,
+            AlterableConfig::least_size(version),
+            |input| AlterableConfig::decode(input, version),
+        )
         .field("AlterConfigsResource.configs")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                resource_type,
+                resource_name,
+                configs,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterConfigsResource>(4);
 
 /// Part of [`AlterConfigsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,6 +190,14 @@ impl Default for AlterableConfig {
 }
 
 impl AlterableConfig {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 4,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.name, flexible)
@@ -169,18 +211,29 @@ impl AlterableConfig {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("AlterableConfig.name")?;
-        (input, this.value) =
+        let (input, name) = wire::string(input, flexible).field("AlterableConfig.name")?;
+        let (input, value) =
             wire::nullable_string(input, flexible).field("AlterableConfig.value")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                value,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterableConfig>(3);
 
 /// `AlterConfigsResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -224,16 +277,27 @@ impl Message for AlterConfigsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            AlterConfigsResourceResponse::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            AlterConfigsResourceResponse::least_size(version),
+            |input| AlterConfigsResourceResponse::decode(input, version),
+        )
         .field("responses")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                responses,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -279,6 +343,14 @@ impl Default for AlterConfigsResourceResponse {
 }
 
 impl AlterConfigsResourceResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 7,
+            _ => 6,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int16(self.error_code);
@@ -294,20 +366,33 @@ impl AlterConfigsResourceResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("AlterConfigsResourceResponse.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("AlterConfigsResourceResponse.error_message")?;
-        (input, this.resource_type) =
+        let (input, resource_type) =
             wire::int8(input).field("AlterConfigsResourceResponse.resource_type")?;
-        (input, this.resource_name) =
+        let (input, resource_name) =
             wire::string(input, flexible).field("AlterConfigsResourceResponse.resource_name")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                resource_type,
+                resource_name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterConfigsResourceResponse>(6);

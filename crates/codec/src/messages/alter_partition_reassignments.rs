@@ -73,18 +73,29 @@ impl Message for AlterPartitionReassignmentsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        if version >= 1 {
-            (input, this.allow_replication_factor_change) =
-                wire::boolean(input).field("allow_replication_factor_change")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            ReassignableTopic::decode(input, version)
-        })
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, allow_replication_factor_change) = if version >= 1 {
+            wire::boolean(input).field("allow_replication_factor_change")?
+        } else {
+            (input, true)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            ReassignableTopic::least_size(version),
+            |input| ReassignableTopic::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                timeout_ms,
+                allow_replication_factor_change,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -111,6 +122,11 @@ pub struct ReassignableTopic {
 }
 
 impl ReassignableTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -125,18 +141,30 @@ impl ReassignableTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("ReassignableTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            ReassignablePartition::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("ReassignableTopic.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            ReassignablePartition::least_size(version),
+            |input| ReassignablePartition::decode(input, version),
+        )
         .field("ReassignableTopic.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ReassignableTopic>(3);
 
 /// Part of [`AlterPartitionReassignmentsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -156,6 +184,11 @@ pub struct ReassignablePartition {
 }
 
 impl ReassignablePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -169,17 +202,26 @@ impl ReassignablePartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("ReassignablePartition.partition_index")?;
-        (input, this.replicas) = wire::nullable_array(input, flexible, wire::int32)
+        let (input, replicas) = wire::nullable_fixed_array(input, flexible, i32::from_be_bytes)
             .field("ReassignablePartition.replicas")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                replicas,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ReassignablePartition>(6);
 
 /// `AlterPartitionReassignmentsResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
@@ -246,21 +288,34 @@ impl Message for AlterPartitionReassignmentsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if version >= 1 {
-            (input, this.allow_replication_factor_change) =
-                wire::boolean(input).field("allow_replication_factor_change")?;
-        }
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, allow_replication_factor_change) = if version >= 1 {
+            wire::boolean(input).field("allow_replication_factor_change")?
+        } else {
+            (input, true)
+        };
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            ReassignableTopicResponse::decode(input, version)
-        })
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            ReassignableTopicResponse::least_size(version),
+            |input| ReassignableTopicResponse::decode(input, version),
+        )
         .field("responses")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                allow_replication_factor_change,
+                error_code,
+                error_message,
+                responses,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -290,6 +345,11 @@ pub struct ReassignableTopicResponse {
 }
 
 impl ReassignableTopicResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -304,19 +364,31 @@ impl ReassignableTopicResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("ReassignableTopicResponse.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            ReassignablePartitionResponse::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            ReassignablePartitionResponse::least_size(version),
+            |input| ReassignablePartitionResponse::decode(input, version),
+        )
         .field("ReassignableTopicResponse.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ReassignableTopicResponse>(3);
 
 /// Part of [`AlterPartitionReassignmentsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -349,6 +421,11 @@ impl Default for ReassignablePartitionResponse {
 }
 
 impl ReassignablePartitionResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        8
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -360,16 +437,26 @@ impl ReassignablePartitionResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("ReassignablePartitionResponse.partition_index")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("ReassignablePartitionResponse.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("ReassignablePartitionResponse.error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ReassignablePartitionResponse>(8);

@@ -51,15 +51,25 @@ impl Message for AlterReplicaLogDirsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.dirs) = wire::array(input, flexible, |input| {
-            AlterReplicaLogDir::decode(input, version)
-        })
+        let (input, dirs) = wire::array(
+            input,
+            flexible,
+            AlterReplicaLogDir::least_size(version),
+            |input| AlterReplicaLogDir::decode(input, version),
+        )
         .field("dirs")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                dirs,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -86,6 +96,14 @@ pub struct AlterReplicaLogDir {
 }
 
 impl AlterReplicaLogDir {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.path, flexible)
@@ -102,20 +120,34 @@ impl AlterReplicaLogDir {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.path) = wire::string(input, flexible).field("AlterReplicaLogDir.path")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            AlterReplicaLogDirTopic::decode(input, version)
-        })
+        let (input, path) = wire::string(input, flexible).field("AlterReplicaLogDir.path")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            AlterReplicaLogDirTopic::least_size(version),
+            |input| AlterReplicaLogDirTopic::decode(input, version),
+        )
         .field("AlterReplicaLogDir.topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                path,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterReplicaLogDir>(3);
 
 /// Part of [`AlterReplicaLogDirsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -135,6 +167,14 @@ pub struct AlterReplicaLogDirTopic {
 }
 
 impl AlterReplicaLogDirTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.name, flexible)
@@ -151,18 +191,29 @@ impl AlterReplicaLogDirTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("AlterReplicaLogDirTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, wire::int32)
+        let (input, name) = wire::string(input, flexible).field("AlterReplicaLogDirTopic.name")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("AlterReplicaLogDirTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterReplicaLogDirTopic>(3);
 
 /// `AlterReplicaLogDirsResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -206,16 +257,27 @@ impl Message for AlterReplicaLogDirsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.results) = wire::array(input, flexible, |input| {
-            AlterReplicaLogDirTopicResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, results) = wire::array(
+            input,
+            flexible,
+            AlterReplicaLogDirTopicResult::least_size(version),
+            |input| AlterReplicaLogDirTopicResult::decode(input, version),
+        )
         .field("results")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -245,6 +307,14 @@ pub struct AlterReplicaLogDirTopicResult {
 }
 
 impl AlterReplicaLogDirTopicResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.topic_name, flexible)
@@ -261,21 +331,35 @@ impl AlterReplicaLogDirTopicResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) =
+        let (input, topic_name) =
             wire::string(input, flexible).field("AlterReplicaLogDirTopicResult.topic_name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            AlterReplicaLogDirPartitionResult::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            AlterReplicaLogDirPartitionResult::least_size(version),
+            |input| AlterReplicaLogDirPartitionResult::decode(input, version),
+        )
         .field("AlterReplicaLogDirTopicResult.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic_name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterReplicaLogDirTopicResult>(3);
 
 /// Part of [`AlterReplicaLogDirsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -295,6 +379,14 @@ pub struct AlterReplicaLogDirPartitionResult {
 }
 
 impl AlterReplicaLogDirPartitionResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 7,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int32(self.partition_index);
@@ -306,16 +398,27 @@ impl AlterReplicaLogDirPartitionResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("AlterReplicaLogDirPartitionResult.partition_index")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("AlterReplicaLogDirPartitionResult.error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterReplicaLogDirPartitionResult>(6);

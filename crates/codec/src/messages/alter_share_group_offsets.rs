@@ -52,14 +52,23 @@ impl Message for AlterShareGroupOffsetsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            AlterShareGroupOffsetsRequestTopic::decode(input, version)
-        })
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            AlterShareGroupOffsetsRequestTopic::least_size(version),
+            |input| AlterShareGroupOffsetsRequestTopic::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -86,6 +95,11 @@ pub struct AlterShareGroupOffsetsRequestTopic {
 }
 
 impl AlterShareGroupOffsetsRequestTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic_name, flexible)
@@ -100,19 +114,31 @@ impl AlterShareGroupOffsetsRequestTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) =
+        let (input, topic_name) =
             wire::string(input, flexible).field("AlterShareGroupOffsetsRequestTopic.topic_name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            AlterShareGroupOffsetsRequestPartition::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            AlterShareGroupOffsetsRequestPartition::least_size(version),
+            |input| AlterShareGroupOffsetsRequestPartition::decode(input, version),
+        )
         .field("AlterShareGroupOffsetsRequestTopic.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterShareGroupOffsetsRequestTopic>(3);
 
 /// Part of [`AlterShareGroupOffsetsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -132,6 +158,11 @@ pub struct AlterShareGroupOffsetsRequestPartition {
 }
 
 impl AlterShareGroupOffsetsRequestPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        13
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.partition_index);
         out.int64(self.start_offset);
@@ -140,16 +171,25 @@ impl AlterShareGroupOffsetsRequestPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("AlterShareGroupOffsetsRequestPartition.partition_index")?;
-        (input, this.start_offset) =
+        let (input, start_offset) =
             wire::int64(input).field("AlterShareGroupOffsetsRequestPartition.start_offset")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                start_offset,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterShareGroupOffsetsRequestPartition>(13);
 
 /// `AlterShareGroupOffsetsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -198,17 +238,28 @@ impl Message for AlterShareGroupOffsetsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            AlterShareGroupOffsetsResponseTopic::decode(input, version)
-        })
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            AlterShareGroupOffsetsResponseTopic::least_size(version),
+            |input| AlterShareGroupOffsetsResponseTopic::decode(input, version),
+        )
         .field("responses")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                responses,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -240,6 +291,11 @@ pub struct AlterShareGroupOffsetsResponseTopic {
 }
 
 impl AlterShareGroupOffsetsResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        19
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic_name, flexible)
@@ -255,21 +311,34 @@ impl AlterShareGroupOffsetsResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) = wire::string(input, flexible)
+        let (input, topic_name) = wire::string(input, flexible)
             .field("AlterShareGroupOffsetsResponseTopic.topic_name")?;
-        (input, this.topic_id) =
+        let (input, topic_id) =
             wire::uuid(input).field("AlterShareGroupOffsetsResponseTopic.topic_id")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            AlterShareGroupOffsetsResponsePartition::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            AlterShareGroupOffsetsResponsePartition::least_size(version),
+            |input| AlterShareGroupOffsetsResponsePartition::decode(input, version),
+        )
         .field("AlterShareGroupOffsetsResponseTopic.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterShareGroupOffsetsResponseTopic>(19);
 
 /// Part of [`AlterShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -291,6 +360,11 @@ pub struct AlterShareGroupOffsetsResponsePartition {
 }
 
 impl AlterShareGroupOffsetsResponsePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        8
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -302,16 +376,26 @@ impl AlterShareGroupOffsetsResponsePartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("AlterShareGroupOffsetsResponsePartition.partition_index")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("AlterShareGroupOffsetsResponsePartition.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("AlterShareGroupOffsetsResponsePartition.error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterShareGroupOffsetsResponsePartition>(8);

@@ -58,17 +58,29 @@ impl Message for AlterUserScramCredentialsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.deletions) = wire::array(input, flexible, |input| {
-            ScramCredentialDeletion::decode(input, version)
-        })
+        let (input, deletions) = wire::array(
+            input,
+            flexible,
+            ScramCredentialDeletion::least_size(version),
+            |input| ScramCredentialDeletion::decode(input, version),
+        )
         .field("deletions")?;
-        (input, this.upsertions) = wire::array(input, flexible, |input| {
-            ScramCredentialUpsertion::decode(input, version)
-        })
+        let (input, upsertions) = wire::array(
+            input,
+            flexible,
+            ScramCredentialUpsertion::least_size(version),
+            |input| ScramCredentialUpsertion::decode(input, version),
+        )
         .field("upsertions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                deletions,
+                upsertions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -95,6 +107,11 @@ pub struct ScramCredentialDeletion {
 }
 
 impl ScramCredentialDeletion {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -105,15 +122,24 @@ impl ScramCredentialDeletion {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("ScramCredentialDeletion.name")?;
-        (input, this.mechanism) = wire::int8(input).field("ScramCredentialDeletion.mechanism")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, name) = wire::string(input, flexible).field("ScramCredentialDeletion.name")?;
+        let (input, mechanism) = wire::int8(input).field("ScramCredentialDeletion.mechanism")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                mechanism,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ScramCredentialDeletion>(3);
 
 /// Part of [`AlterUserScramCredentialsRequest`], versions 0+.
 #[derive(Clone, PartialEq, Default)]
@@ -158,6 +184,11 @@ impl std::fmt::Debug for ScramCredentialUpsertion {
 }
 
 impl ScramCredentialUpsertion {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        9
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -173,21 +204,32 @@ impl ScramCredentialUpsertion {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
-            wire::string(input, flexible).field("ScramCredentialUpsertion.name")?;
-        (input, this.mechanism) = wire::int8(input).field("ScramCredentialUpsertion.mechanism")?;
-        (input, this.iterations) =
+        let (input, name) = wire::string(input, flexible).field("ScramCredentialUpsertion.name")?;
+        let (input, mechanism) = wire::int8(input).field("ScramCredentialUpsertion.mechanism")?;
+        let (input, iterations) =
             wire::int32(input).field("ScramCredentialUpsertion.iterations")?;
-        (input, this.salt) = wire::bytes(input, flexible).field("ScramCredentialUpsertion.salt")?;
-        (input, this.salted_password) =
+        let (input, salt) = wire::bytes(input, flexible).field("ScramCredentialUpsertion.salt")?;
+        let (input, salted_password) =
             wire::bytes(input, flexible).field("ScramCredentialUpsertion.salted_password")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                mechanism,
+                iterations,
+                salt,
+                salted_password,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ScramCredentialUpsertion>(9);
 
 /// `AlterUserScramCredentialsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -229,14 +271,23 @@ impl Message for AlterUserScramCredentialsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.results) = wire::array(input, flexible, |input| {
-            AlterUserScramCredentialsResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, results) = wire::array(
+            input,
+            flexible,
+            AlterUserScramCredentialsResult::least_size(version),
+            |input| AlterUserScramCredentialsResult::decode(input, version),
+        )
         .field("results")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -279,6 +330,11 @@ impl Default for AlterUserScramCredentialsResult {
 }
 
 impl AlterUserScramCredentialsResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        5
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.user, flexible)
@@ -291,16 +347,26 @@ impl AlterUserScramCredentialsResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.user) =
+        let (input, user) =
             wire::string(input, flexible).field("AlterUserScramCredentialsResult.user")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("AlterUserScramCredentialsResult.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("AlterUserScramCredentialsResult.error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                user,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AlterUserScramCredentialsResult>(5);

@@ -55,17 +55,29 @@ impl Message for ApiVersionsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 3 {
-            (input, this.client_software_name) =
-                wire::string(input, flexible).field("client_software_name")?;
-            (input, this.client_software_version) =
-                wire::string(input, flexible).field("client_software_version")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, client_software_name) = if version >= 3 {
+            wire::string(input, flexible).field("client_software_name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, client_software_version) = if version >= 3 {
+            wire::string(input, flexible).field("client_software_version")?
+        } else {
+            (input, String::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                client_software_name,
+                client_software_version,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -172,44 +184,72 @@ impl Message for ApiVersionsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.api_keys) =
-            wire::array(input, flexible, |input| ApiVersion::decode(input, version))
-                .field("api_keys")?;
-        if version >= 1 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        if flexible {
-            input = wire::tagged_fields(input, &mut this.unknown_tagged_fields, |tag, content| {
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, api_keys) =
+            wire::array(input, flexible, ApiVersion::least_size(version), |input| {
+                ApiVersion::decode(input, version)
+            })
+            .field("api_keys")?;
+        let (input, throttle_time_ms) = if version >= 1 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let mut supported_features = Vec::new();
+        let mut finalized_features_epoch = -1;
+        let mut finalized_features = Vec::new();
+        let mut zk_migration_ready = false;
+        let mut unknown_tagged_fields = Vec::new();
+        let input = if flexible {
+            wire::tagged_fields(input, &mut unknown_tagged_fields, |tag, content| {
                 let rest;
                 match tag {
                     0 => {
-                        (rest, this.supported_features) = wire::array(content, true, |input| {
-                            SupportedFeatureKey::decode(input, version)
-                        })
+                        (rest, supported_features) = wire::array(
+                            content,
+                            true,
+                            SupportedFeatureKey::least_size(version),
+                            |input| SupportedFeatureKey::decode(input, version),
+                        )
                         .field("supported_features")?
                     }
                     1 => {
-                        (rest, this.finalized_features_epoch) =
+                        (rest, finalized_features_epoch) =
                             wire::int64(content).field("finalized_features_epoch")?
                     }
                     2 => {
-                        (rest, this.finalized_features) = wire::array(content, true, |input| {
-                            FinalizedFeatureKey::decode(input, version)
-                        })
+                        (rest, finalized_features) = wire::array(
+                            content,
+                            true,
+                            FinalizedFeatureKey::least_size(version),
+                            |input| FinalizedFeatureKey::decode(input, version),
+                        )
                         .field("finalized_features")?
                     }
                     3 => {
-                        (rest, this.zk_migration_ready) =
+                        (rest, zk_migration_ready) =
                             wire::boolean(content).field("zk_migration_ready")?
                     }
                     _ => return Ok(None),
                 }
                 Ok(Some(rest))
-            })?;
-        }
-        Ok((input, this))
+            })?
+        } else {
+            input
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                api_keys,
+                throttle_time_ms,
+                supported_features,
+                finalized_features_epoch,
+                finalized_features,
+                zk_migration_ready,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -241,6 +281,14 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 6,
+            _ => 7,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.int16(self.api_key);
@@ -253,18 +301,30 @@ impl ApiVersion {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.api_key) = wire::int16(input).field("ApiVersion.api_key")?;
-        (input, this.min_version) = wire::int16(input).field("ApiVersion.min_version")?;
-        (input, this.max_version) = wire::int16(input).field("ApiVersion.max_version")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, api_key) = wire::int16(input).field("ApiVersion.api_key")?;
+        let (input, min_version) = wire::int16(input).field("ApiVersion.min_version")?;
+        let (input, max_version) = wire::int16(input).field("ApiVersion.max_version")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                api_key,
+                min_version,
+                max_version,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ApiVersion>(6);
 
 /// Part of [`ApiVersionsResponse`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -286,6 +346,11 @@ pub struct SupportedFeatureKey {
 }
 
 impl SupportedFeatureKey {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -297,16 +362,26 @@ impl SupportedFeatureKey {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("SupportedFeatureKey.name")?;
-        (input, this.min_version) = wire::int16(input).field("SupportedFeatureKey.min_version")?;
-        (input, this.max_version) = wire::int16(input).field("SupportedFeatureKey.max_version")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, name) = wire::string(input, flexible).field("SupportedFeatureKey.name")?;
+        let (input, min_version) = wire::int16(input).field("SupportedFeatureKey.min_version")?;
+        let (input, max_version) = wire::int16(input).field("SupportedFeatureKey.max_version")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                min_version,
+                max_version,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<SupportedFeatureKey>(6);
 
 /// Part of [`ApiVersionsResponse`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -328,6 +403,11 @@ pub struct FinalizedFeatureKey {
 }
 
 impl FinalizedFeatureKey {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -339,15 +419,25 @@ impl FinalizedFeatureKey {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("FinalizedFeatureKey.name")?;
-        (input, this.max_version_level) =
+        let (input, name) = wire::string(input, flexible).field("FinalizedFeatureKey.name")?;
+        let (input, max_version_level) =
             wire::int16(input).field("FinalizedFeatureKey.max_version_level")?;
-        (input, this.min_version_level) =
+        let (input, min_version_level) =
             wire::int16(input).field("FinalizedFeatureKey.min_version_level")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                max_version_level,
+                min_version_level,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<FinalizedFeatureKey>(6);

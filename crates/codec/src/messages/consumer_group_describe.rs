@@ -53,14 +53,18 @@ impl Message for ConsumerGroupDescribeRequest {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_ids) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("group_ids")?;
-        (input, this.include_authorized_operations) =
+        let (input, group_ids) = wire::string_array(input, flexible).field("group_ids")?;
+        let (input, include_authorized_operations) =
             wire::boolean(input).field("include_authorized_operations")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_ids,
+                include_authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -108,14 +112,23 @@ impl Message for ConsumerGroupDescribeResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.groups) = wire::array(input, flexible, |input| {
-            DescribedGroup::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, groups) = wire::array(
+            input,
+            flexible,
+            DescribedGroup::least_size(version),
+            |input| DescribedGroup::decode(input, version),
+        )
         .field("groups")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                groups,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -176,6 +189,11 @@ impl Default for DescribedGroup {
 }
 
 impl DescribedGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        20
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int16(self.error_code);
@@ -200,29 +218,46 @@ impl DescribedGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("DescribedGroup.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("DescribedGroup.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("DescribedGroup.error_message")?;
-        (input, this.group_id) = wire::string(input, flexible).field("DescribedGroup.group_id")?;
-        (input, this.group_state) =
+        let (input, group_id) = wire::string(input, flexible).field("DescribedGroup.group_id")?;
+        let (input, group_state) =
             wire::string(input, flexible).field("DescribedGroup.group_state")?;
-        (input, this.group_epoch) = wire::int32(input).field("DescribedGroup.group_epoch")?;
-        (input, this.assignment_epoch) =
+        let (input, group_epoch) = wire::int32(input).field("DescribedGroup.group_epoch")?;
+        let (input, assignment_epoch) =
             wire::int32(input).field("DescribedGroup.assignment_epoch")?;
-        (input, this.assignor_name) =
+        let (input, assignor_name) =
             wire::string(input, flexible).field("DescribedGroup.assignor_name")?;
-        (input, this.members) =
-            wire::array(input, flexible, |input| Member::decode(input, version))
-                .field("DescribedGroup.members")?;
-        (input, this.authorized_operations) =
+        let (input, members) = wire::array(input, flexible, Member::least_size(version), |input| {
+            Member::decode(input, version)
+        })
+        .field("DescribedGroup.members")?;
+        let (input, authorized_operations) =
             wire::int32(input).field("DescribedGroup.authorized_operations")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                group_id,
+                group_state,
+                group_epoch,
+                assignment_epoch,
+                assignor_name,
+                members,
+                authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribedGroup>(20);
 
 /// Part of [`ConsumerGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -279,6 +314,14 @@ impl Default for Member {
 }
 
 impl Member {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 16,
+            _ => 17,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.member_id, flexible)
@@ -310,30 +353,49 @@ impl Member {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.member_id) = wire::string(input, flexible).field("Member.member_id")?;
-        (input, this.instance_id) =
+        let (input, member_id) = wire::string(input, flexible).field("Member.member_id")?;
+        let (input, instance_id) =
             wire::nullable_string(input, flexible).field("Member.instance_id")?;
-        (input, this.rack_id) = wire::nullable_string(input, flexible).field("Member.rack_id")?;
-        (input, this.member_epoch) = wire::int32(input).field("Member.member_epoch")?;
-        (input, this.client_id) = wire::string(input, flexible).field("Member.client_id")?;
-        (input, this.client_host) = wire::string(input, flexible).field("Member.client_host")?;
-        (input, this.subscribed_topic_names) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("Member.subscribed_topic_names")?;
-        (input, this.subscribed_topic_regex) =
+        let (input, rack_id) = wire::nullable_string(input, flexible).field("Member.rack_id")?;
+        let (input, member_epoch) = wire::int32(input).field("Member.member_epoch")?;
+        let (input, client_id) = wire::string(input, flexible).field("Member.client_id")?;
+        let (input, client_host) = wire::string(input, flexible).field("Member.client_host")?;
+        let (input, subscribed_topic_names) =
+            wire::string_array(input, flexible).field("Member.subscribed_topic_names")?;
+        let (input, subscribed_topic_regex) =
             wire::nullable_string(input, flexible).field("Member.subscribed_topic_regex")?;
-        (input, this.assignment) = Assignment::decode(input, version)?;
-        (input, this.target_assignment) = Assignment::decode(input, version)?;
-        if version >= 1 {
-            (input, this.member_type) = wire::int8(input).field("Member.member_type")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, assignment) = Assignment::decode(input, version)?;
+        let (input, target_assignment) = Assignment::decode(input, version)?;
+        let (input, member_type) = if version >= 1 {
+            wire::int8(input).field("Member.member_type")?
+        } else {
+            (input, -1)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                member_id,
+                instance_id,
+                rack_id,
+                member_epoch,
+                client_id,
+                client_host,
+                subscribed_topic_names,
+                subscribed_topic_regex,
+                assignment,
+                target_assignment,
+                member_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Member>(16);
 
 /// Part of [`ConsumerGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -363,15 +425,24 @@ impl Assignment {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_partitions) = wire::array(input, flexible, |input| {
-            TopicPartitions::decode(input, version)
-        })
+        let (input, topic_partitions) = wire::array(
+            input,
+            flexible,
+            TopicPartitions::least_size(version),
+            |input| TopicPartitions::decode(input, version),
+        )
         .field("Assignment.topic_partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -395,6 +466,11 @@ pub struct TopicPartitions {
 }
 
 impl TopicPartitions {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        19
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.uuid(self.topic_id);
@@ -410,15 +486,25 @@ impl TopicPartitions {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_id) = wire::uuid(input).field("TopicPartitions.topic_id")?;
-        (input, this.topic_name) =
+        let (input, topic_id) = wire::uuid(input).field("TopicPartitions.topic_id")?;
+        let (input, topic_name) =
             wire::string(input, flexible).field("TopicPartitions.topic_name")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TopicPartitions.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("TopicPartitions.partitions")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_id,
+                topic_name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicPartitions>(19);

@@ -110,28 +110,45 @@ impl Message for ConsumerGroupHeartbeatRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        (input, this.member_epoch) = wire::int32(input).field("member_epoch")?;
-        (input, this.instance_id) = wire::nullable_string(input, flexible).field("instance_id")?;
-        (input, this.rack_id) = wire::nullable_string(input, flexible).field("rack_id")?;
-        (input, this.rebalance_timeout_ms) = wire::int32(input).field("rebalance_timeout_ms")?;
-        (input, this.subscribed_topic_names) =
-            wire::nullable_array(input, flexible, |input| wire::string(input, flexible))
-                .field("subscribed_topic_names")?;
-        if version >= 1 {
-            (input, this.subscribed_topic_regex) =
-                wire::nullable_string(input, flexible).field("subscribed_topic_regex")?;
-        }
-        (input, this.server_assignor) =
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, member_id) = wire::string(input, flexible).field("member_id")?;
+        let (input, member_epoch) = wire::int32(input).field("member_epoch")?;
+        let (input, instance_id) = wire::nullable_string(input, flexible).field("instance_id")?;
+        let (input, rack_id) = wire::nullable_string(input, flexible).field("rack_id")?;
+        let (input, rebalance_timeout_ms) = wire::int32(input).field("rebalance_timeout_ms")?;
+        let (input, subscribed_topic_names) =
+            wire::nullable_string_array(input, flexible).field("subscribed_topic_names")?;
+        let (input, subscribed_topic_regex) = if version >= 1 {
+            wire::nullable_string(input, flexible).field("subscribed_topic_regex")?
+        } else {
+            (input, None)
+        };
+        let (input, server_assignor) =
             wire::nullable_string(input, flexible).field("server_assignor")?;
-        (input, this.topic_partitions) = wire::nullable_array(input, flexible, |input| {
-            TopicPartitions::decode(input, version)
-        })
+        let (input, topic_partitions) = wire::nullable_array(
+            input,
+            flexible,
+            TopicPartitions::least_size(version),
+            |input| TopicPartitions::decode(input, version),
+        )
         .field("topic_partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                member_id,
+                member_epoch,
+                instance_id,
+                rack_id,
+                rebalance_timeout_ms,
+                subscribed_topic_names,
+                subscribed_topic_regex,
+                server_assignor,
+                topic_partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -158,6 +175,11 @@ pub struct TopicPartitions {
 }
 
 impl TopicPartitions {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.uuid(self.topic_id);
@@ -171,16 +193,25 @@ impl TopicPartitions {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_id) = wire::uuid(input).field("TopicPartitions.topic_id")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TopicPartitions.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topic_id) = wire::uuid(input).field("TopicPartitions.topic_id")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("TopicPartitions.partitions")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicPartitions>(18);
 
 /// `ConsumerGroupHeartbeatResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -238,19 +269,30 @@ impl Message for ConsumerGroupHeartbeatResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.member_id) = wire::nullable_string(input, flexible).field("member_id")?;
-        (input, this.member_epoch) = wire::int32(input).field("member_epoch")?;
-        (input, this.heartbeat_interval_ms) = wire::int32(input).field("heartbeat_interval_ms")?;
-        (input, this.assignment) =
+        let (input, member_id) = wire::nullable_string(input, flexible).field("member_id")?;
+        let (input, member_epoch) = wire::int32(input).field("member_epoch")?;
+        let (input, heartbeat_interval_ms) = wire::int32(input).field("heartbeat_interval_ms")?;
+        let (input, assignment) =
             wire::nullable_struct(input, |input| Assignment::decode(input, version))
                 .field("assignment")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                member_id,
+                member_epoch,
+                heartbeat_interval_ms,
+                assignment,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -290,15 +332,24 @@ impl Assignment {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_partitions) = wire::array(input, flexible, |input| {
-            ResponseTopicPartitions::decode(input, version)
-        })
+        let (input, topic_partitions) = wire::array(
+            input,
+            flexible,
+            ResponseTopicPartitions::least_size(version),
+            |input| ResponseTopicPartitions::decode(input, version),
+        )
         .field("Assignment.topic_partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -320,6 +371,11 @@ pub struct ResponseTopicPartitions {
 }
 
 impl ResponseTopicPartitions {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.uuid(self.topic_id);
@@ -333,13 +389,22 @@ impl ResponseTopicPartitions {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_id) = wire::uuid(input).field("ResponseTopicPartitions.topic_id")?;
-        (input, this.partitions) = wire::array(input, flexible, wire::int32)
+        let (input, topic_id) = wire::uuid(input).field("ResponseTopicPartitions.topic_id")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("ResponseTopicPartitions.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ResponseTopicPartitions>(18);

@@ -46,13 +46,21 @@ impl Message for ConsumerProtocolAssignment {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.assigned_partitions) = wire::array(input, flexible, |input| {
-            TopicPartition::decode(input, version)
-        })
+        let (input, assigned_partitions) = wire::array(
+            input,
+            flexible,
+            TopicPartition::least_size(version),
+            |input| TopicPartition::decode(input, version),
+        )
         .field("assigned_partitions")?;
-        (input, this.user_data) = wire::nullable_bytes(input, flexible).field("user_data")?;
-        Ok((input, this))
+        let (input, user_data) = wire::nullable_bytes(input, flexible).field("user_data")?;
+        Ok((
+            input,
+            Self {
+                assigned_partitions,
+                user_data,
+            },
+        ))
     }
 }
 
@@ -71,6 +79,11 @@ pub struct TopicPartition {
 }
 
 impl TopicPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = false;
         out.string(&self.topic, flexible)
@@ -83,12 +96,14 @@ impl TopicPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) = wire::string(input, flexible).field("TopicPartition.topic")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TopicPartition.partitions")?;
-        Ok((input, this))
+        let (input, topic) = wire::string(input, flexible).field("TopicPartition.topic")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("TopicPartition.partitions")?;
+        Ok((input, Self { topic, partitions }))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicPartition>(6);

@@ -77,23 +77,39 @@ impl Message for ConsumerProtocolSubscription {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) =
-            wire::array(input, flexible, |input| wire::string(input, flexible)).field("topics")?;
-        (input, this.user_data) = wire::nullable_bytes(input, flexible).field("user_data")?;
-        if version >= 1 {
-            (input, this.owned_partitions) = wire::array(input, flexible, |input| {
-                TopicPartition::decode(input, version)
-            })
-            .field("owned_partitions")?;
-        }
-        if version >= 2 {
-            (input, this.generation_id) = wire::int32(input).field("generation_id")?;
-        }
-        if version >= 3 {
-            (input, this.rack_id) = wire::nullable_string(input, flexible).field("rack_id")?;
-        }
-        Ok((input, this))
+        let (input, topics) = wire::string_array(input, flexible).field("topics")?;
+        let (input, user_data) = wire::nullable_bytes(input, flexible).field("user_data")?;
+        let (input, owned_partitions) = if version >= 1 {
+            wire::array(
+                input,
+                flexible,
+                TopicPartition::least_size(version),
+                |input| TopicPartition::decode(input, version),
+            )
+            .field("owned_partitions")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, generation_id) = if version >= 2 {
+            wire::int32(input).field("generation_id")?
+        } else {
+            (input, -1)
+        };
+        let (input, rack_id) = if version >= 3 {
+            wire::nullable_string(input, flexible).field("rack_id")?
+        } else {
+            (input, None)
+        };
+        Ok((
+            input,
+            Self {
+                topics,
+                user_data,
+                owned_partitions,
+                generation_id,
+                rack_id,
+            },
+        ))
     }
 }
 
@@ -112,6 +128,11 @@ pub struct TopicPartition {
 }
 
 impl TopicPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = false;
         out.string(&self.topic, flexible)
@@ -124,12 +145,14 @@ impl TopicPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) = wire::string(input, flexible).field("TopicPartition.topic")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TopicPartition.partitions")?;
-        Ok((input, this))
+        let (input, topic) = wire::string(input, flexible).field("TopicPartition.topic")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("TopicPartition.partitions")?;
+        Ok((input, Self { topic, partitions }))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicPartition>(6);

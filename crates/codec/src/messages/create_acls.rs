@@ -52,14 +52,23 @@ impl Message for CreateAclsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.creations) =
-            wire::array(input, flexible, |input| AclCreation::decode(input, version))
-                .field("creations")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, creations) =
+            wire::array(input, flexible, AclCreation::least_size(version), |input| {
+                AclCreation::decode(input, version)
+            })
+            .field("creations")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                creations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -111,6 +120,14 @@ impl Default for AclCreation {
 }
 
 impl AclCreation {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 10,
+            _ => 8,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int8(self.resource_type);
@@ -129,24 +146,40 @@ impl AclCreation {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resource_type) = wire::int8(input).field("AclCreation.resource_type")?;
-        (input, this.resource_name) =
+        let (input, resource_type) = wire::int8(input).field("AclCreation.resource_type")?;
+        let (input, resource_name) =
             wire::string(input, flexible).field("AclCreation.resource_name")?;
-        (input, this.resource_pattern_type) =
+        let (input, resource_pattern_type) =
             wire::int8(input).field("AclCreation.resource_pattern_type")?;
-        (input, this.principal) = wire::string(input, flexible).field("AclCreation.principal")?;
-        (input, this.host) = wire::string(input, flexible).field("AclCreation.host")?;
-        (input, this.operation) = wire::int8(input).field("AclCreation.operation")?;
-        (input, this.permission_type) = wire::int8(input).field("AclCreation.permission_type")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, principal) = wire::string(input, flexible).field("AclCreation.principal")?;
+        let (input, host) = wire::string(input, flexible).field("AclCreation.host")?;
+        let (input, operation) = wire::int8(input).field("AclCreation.operation")?;
+        let (input, permission_type) = wire::int8(input).field("AclCreation.permission_type")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                resource_type,
+                resource_name,
+                resource_pattern_type,
+                principal,
+                host,
+                operation,
+                permission_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AclCreation>(8);
 
 /// `CreateAclsResponse`, versions 1-3.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -190,16 +223,27 @@ impl Message for CreateAclsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.results) = wire::array(input, flexible, |input| {
-            AclCreationResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, results) = wire::array(
+            input,
+            flexible,
+            AclCreationResult::least_size(version),
+            |input| AclCreationResult::decode(input, version),
+        )
         .field("results")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -239,6 +283,11 @@ impl Default for AclCreationResult {
 }
 
 impl AclCreationResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        4
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int16(self.error_code);
@@ -251,15 +300,26 @@ impl AclCreationResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("AclCreationResult.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("AclCreationResult.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("AclCreationResult.error_message")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AclCreationResult>(4);

@@ -90,22 +90,39 @@ impl Message for CreateDelegationTokenRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 3 {
-            (input, this.owner_principal_type) =
-                wire::nullable_string(input, flexible).field("owner_principal_type")?;
-            (input, this.owner_principal_name) =
-                wire::nullable_string(input, flexible).field("owner_principal_name")?;
-        }
-        (input, this.renewers) = wire::array(input, flexible, |input| {
-            CreatableRenewers::decode(input, version)
-        })
+        let (input, owner_principal_type) = if version >= 3 {
+            wire::nullable_string(input, flexible).field("owner_principal_type")?
+        } else {
+            (input, Some(String::new()))
+        };
+        let (input, owner_principal_name) = if version >= 3 {
+            wire::nullable_string(input, flexible).field("owner_principal_name")?
+        } else {
+            (input, Some(String::new()))
+        };
+        let (input, renewers) = wire::array(
+            input,
+            flexible,
+            CreatableRenewers::least_size(version),
+            |input| CreatableRenewers::decode(input, version),
+        )
         .field("renewers")?;
-        (input, this.max_lifetime_ms) = wire::int64(input).field("max_lifetime_ms")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, max_lifetime_ms) = wire::int64(input).field("max_lifetime_ms")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                owner_principal_type,
+                owner_principal_name,
+                renewers,
+                max_lifetime_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -132,6 +149,14 @@ pub struct CreatableRenewers {
 }
 
 impl CreatableRenewers {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 4,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.principal_type, flexible)
@@ -145,19 +170,30 @@ impl CreatableRenewers {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.principal_type) =
+        let (input, principal_type) =
             wire::string(input, flexible).field("CreatableRenewers.principal_type")?;
-        (input, this.principal_name) =
+        let (input, principal_name) =
             wire::string(input, flexible).field("CreatableRenewers.principal_name")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                principal_type,
+                principal_name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatableRenewers>(3);
 
 /// `CreateDelegationTokenResponse`, versions 1-3.
 #[derive(Clone, PartialEq, Default)]
@@ -267,26 +303,47 @@ impl Message for CreateDelegationTokenResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.principal_type) = wire::string(input, flexible).field("principal_type")?;
-        (input, this.principal_name) = wire::string(input, flexible).field("principal_name")?;
-        if version >= 3 {
-            (input, this.token_requester_principal_type) =
-                wire::string(input, flexible).field("token_requester_principal_type")?;
-            (input, this.token_requester_principal_name) =
-                wire::string(input, flexible).field("token_requester_principal_name")?;
-        }
-        (input, this.issue_timestamp_ms) = wire::int64(input).field("issue_timestamp_ms")?;
-        (input, this.expiry_timestamp_ms) = wire::int64(input).field("expiry_timestamp_ms")?;
-        (input, this.max_timestamp_ms) = wire::int64(input).field("max_timestamp_ms")?;
-        (input, this.token_id) = wire::string(input, flexible).field("token_id")?;
-        (input, this.hmac) = wire::bytes(input, flexible).field("hmac")?;
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, principal_type) = wire::string(input, flexible).field("principal_type")?;
+        let (input, principal_name) = wire::string(input, flexible).field("principal_name")?;
+        let (input, token_requester_principal_type) = if version >= 3 {
+            wire::string(input, flexible).field("token_requester_principal_type")?
+        } else {
+            (input, String::new())
+        };
+        let (input, token_requester_principal_name) = if version >= 3 {
+            wire::string(input, flexible).field("token_requester_principal_name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, issue_timestamp_ms) = wire::int64(input).field("issue_timestamp_ms")?;
+        let (input, expiry_timestamp_ms) = wire::int64(input).field("expiry_timestamp_ms")?;
+        let (input, max_timestamp_ms) = wire::int64(input).field("max_timestamp_ms")?;
+        let (input, token_id) = wire::string(input, flexible).field("token_id")?;
+        let (input, hmac) = wire::bytes(input, flexible).field("hmac")?;
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                principal_type,
+                principal_name,
+                token_requester_principal_type,
+                token_requester_principal_name,
+                issue_timestamp_ms,
+                expiry_timestamp_ms,
+                max_timestamp_ms,
+                token_id,
+                hmac,
+                throttle_time_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

@@ -57,17 +57,29 @@ impl Message for CreatePartitionsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            CreatePartitionsTopic::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            CreatePartitionsTopic::least_size(version),
+            |input| CreatePartitionsTopic::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        (input, this.validate_only) = wire::boolean(input).field("validate_only")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, validate_only) = wire::boolean(input).field("validate_only")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topics,
+                timeout_ms,
+                validate_only,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -107,6 +119,14 @@ impl Default for CreatePartitionsTopic {
 }
 
 impl CreatePartitionsTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 10,
+            _ => 7,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.name, flexible)
@@ -124,21 +144,36 @@ impl CreatePartitionsTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("CreatePartitionsTopic.name")?;
-        (input, this.count) = wire::int32(input).field("CreatePartitionsTopic.count")?;
-        (input, this.assignments) = wire::nullable_array(input, flexible, |input| {
-            CreatePartitionsAssignment::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("CreatePartitionsTopic.name")?;
+        let (input, count) = wire::int32(input).field("CreatePartitionsTopic.count")?;
+        let (input, assignments) = wire::nullable_array(
+            input,
+            flexible,
+            CreatePartitionsAssignment::least_size(version),
+            |input| CreatePartitionsAssignment::decode(input, version),
+        )
         .field("CreatePartitionsTopic.assignments")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                count,
+                assignments,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatePartitionsTopic>(7);
 
 /// Part of [`CreatePartitionsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -156,6 +191,14 @@ pub struct CreatePartitionsAssignment {
 }
 
 impl CreatePartitionsAssignment {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 4,
+            _ => 2,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.array_len(self.broker_ids.len(), flexible)
@@ -170,17 +213,27 @@ impl CreatePartitionsAssignment {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.broker_ids) = wire::array(input, flexible, wire::int32)
+        let (input, broker_ids) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("CreatePartitionsAssignment.broker_ids")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                broker_ids,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatePartitionsAssignment>(2);
 
 /// `CreatePartitionsResponse`, versions 0-3.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -224,16 +277,27 @@ impl Message for CreatePartitionsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.results) = wire::array(input, flexible, |input| {
-            CreatePartitionsTopicResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, results) = wire::array(
+            input,
+            flexible,
+            CreatePartitionsTopicResult::least_size(version),
+            |input| CreatePartitionsTopicResult::decode(input, version),
+        )
         .field("results")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -265,6 +329,14 @@ pub struct CreatePartitionsTopicResult {
 }
 
 impl CreatePartitionsTopicResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 5,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.name, flexible)
@@ -279,18 +351,30 @@ impl CreatePartitionsTopicResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("CreatePartitionsTopicResult.name")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("CreatePartitionsTopicResult.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("CreatePartitionsTopicResult.error_message")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatePartitionsTopicResult>(5);

@@ -68,17 +68,29 @@ impl Message for CreateTopicsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            CreatableTopic::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            CreatableTopic::least_size(version),
+            |input| CreatableTopic::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        (input, this.validate_only) = wire::boolean(input).field("validate_only")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, validate_only) = wire::boolean(input).field("validate_only")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topics,
+                timeout_ms,
+                validate_only,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -111,6 +123,14 @@ pub struct CreatableTopic {
 }
 
 impl CreatableTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 16,
+            _ => 10,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 5;
         out.string(&self.name, flexible)
@@ -134,27 +154,47 @@ impl CreatableTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("CreatableTopic.name")?;
-        (input, this.num_partitions) = wire::int32(input).field("CreatableTopic.num_partitions")?;
-        (input, this.replication_factor) =
+        let (input, name) = wire::string(input, flexible).field("CreatableTopic.name")?;
+        let (input, num_partitions) = wire::int32(input).field("CreatableTopic.num_partitions")?;
+        let (input, replication_factor) =
             wire::int16(input).field("CreatableTopic.replication_factor")?;
-        (input, this.assignments) = wire::array(input, flexible, |input| {
-            CreatableReplicaAssignment::decode(input, version)
-        })
+        let (input, assignments) = wire::array(
+            input,
+            flexible,
+            CreatableReplicaAssignment::least_size(version),
+            |input| CreatableReplicaAssignment::decode(input, version),
+        )
         .field("CreatableTopic.assignments")?;
-        (input, this.configs) = wire::array(input, flexible, |input| {
-            CreatableTopicConfig::decode(input, version)
-        })
+        let (input, configs) = wire::array(
+            input,
+            flexible,
+            CreatableTopicConfig::least_size(version),
+            |input| CreatableTopicConfig::decode(input, version),
+        )
         .field("CreatableTopic.configs")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                num_partitions,
+                replication_factor,
+                assignments,
+                configs,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatableTopic>(10);
 
 /// Part of [`CreateTopicsRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -174,6 +214,14 @@ pub struct CreatableReplicaAssignment {
 }
 
 impl CreatableReplicaAssignment {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 8,
+            _ => 6,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 5;
         out.int32(self.partition_index);
@@ -189,19 +237,30 @@ impl CreatableReplicaAssignment {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("CreatableReplicaAssignment.partition_index")?;
-        (input, this.broker_ids) = wire::array(input, flexible, wire::int32)
+        let (input, broker_ids) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("CreatableReplicaAssignment.broker_ids")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                broker_ids,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatableReplicaAssignment>(6);
 
 /// Part of [`CreateTopicsRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,6 +290,14 @@ impl Default for CreatableTopicConfig {
 }
 
 impl CreatableTopicConfig {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 4,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 5;
         out.string(&self.name, flexible)
@@ -244,18 +311,29 @@ impl CreatableTopicConfig {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("CreatableTopicConfig.name")?;
-        (input, this.value) =
+        let (input, name) = wire::string(input, flexible).field("CreatableTopicConfig.name")?;
+        let (input, value) =
             wire::nullable_string(input, flexible).field("CreatableTopicConfig.value")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                value,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatableTopicConfig>(3);
 
 /// `CreateTopicsResponse`, versions 2-7.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -298,16 +376,27 @@ impl Message for CreateTopicsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            CreatableTopicResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            CreatableTopicResult::least_size(version),
+            |input| CreatableTopicResult::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -365,6 +454,15 @@ impl Default for CreatableTopicResult {
 }
 
 impl CreatableTopicResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 6,
+            5..=6 => 12,
+            _ => 28,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 5;
         out.string(&self.name, flexible)
@@ -396,42 +494,74 @@ impl CreatableTopicResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("CreatableTopicResult.name")?;
-        if version >= 7 {
-            (input, this.topic_id) = wire::uuid(input).field("CreatableTopicResult.topic_id")?;
-        }
-        (input, this.error_code) = wire::int16(input).field("CreatableTopicResult.error_code")?;
-        (input, this.error_message) =
+        let (input, name) = wire::string(input, flexible).field("CreatableTopicResult.name")?;
+        let (input, topic_id) = if version >= 7 {
+            wire::uuid(input).field("CreatableTopicResult.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, error_code) = wire::int16(input).field("CreatableTopicResult.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("CreatableTopicResult.error_message")?;
-        if version >= 5 {
-            (input, this.num_partitions) =
-                wire::int32(input).field("CreatableTopicResult.num_partitions")?;
-            (input, this.replication_factor) =
-                wire::int16(input).field("CreatableTopicResult.replication_factor")?;
-            (input, this.configs) = wire::nullable_array(input, flexible, |input| {
-                CreatableTopicConfigs::decode(input, version)
-            })
-            .field("CreatableTopicResult.configs")?;
-        }
-        if flexible {
-            input = wire::tagged_fields(input, &mut this.unknown_tagged_fields, |tag, content| {
+        let (input, num_partitions) = if version >= 5 {
+            wire::int32(input).field("CreatableTopicResult.num_partitions")?
+        } else {
+            (input, -1)
+        };
+        let (input, replication_factor) = if version >= 5 {
+            wire::int16(input).field("CreatableTopicResult.replication_factor")?
+        } else {
+            (input, -1)
+        };
+        let (input, configs) = if version >= 5 {
+            wire::nullable_array(
+                input,
+                flexible,
+                CreatableTopicConfigs::least_size(version),
+                |input| CreatableTopicConfigs::decode(input, version),
+            )
+            .field("CreatableTopicResult.configs")?
+        } else {
+            (input, Some(Vec::new()))
+        };
+        let mut topic_config_error_code = 0;
+        let mut unknown_tagged_fields = Vec::new();
+        let input = if flexible {
+            wire::tagged_fields(input, &mut unknown_tagged_fields, |tag, content| {
                 let rest;
                 match tag {
                     0 => {
-                        (rest, this.topic_config_error_code) = wire::int16(content)
+                        (rest, topic_config_error_code) = wire::int16(content)
                             .field("CreatableTopicResult.topic_config_error_code")?
                     }
                     _ => return Ok(None),
                 }
                 Ok(Some(rest))
-            })?;
-        }
-        Ok((input, this))
+            })?
+        } else {
+            input
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                error_code,
+                error_message,
+                topic_config_error_code,
+                num_partitions,
+                replication_factor,
+                configs,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatableTopicResult>(6);
 
 /// Part of [`CreateTopicsResponse`], versions 5+.
 #[derive(Clone, Debug, PartialEq)]
@@ -470,6 +600,11 @@ impl Default for CreatableTopicConfigs {
 }
 
 impl CreatableTopicConfigs {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -484,18 +619,30 @@ impl CreatableTopicConfigs {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("CreatableTopicConfigs.name")?;
-        (input, this.value) =
+        let (input, name) = wire::string(input, flexible).field("CreatableTopicConfigs.name")?;
+        let (input, value) =
             wire::nullable_string(input, flexible).field("CreatableTopicConfigs.value")?;
-        (input, this.read_only) = wire::boolean(input).field("CreatableTopicConfigs.read_only")?;
-        (input, this.config_source) =
+        let (input, read_only) = wire::boolean(input).field("CreatableTopicConfigs.read_only")?;
+        let (input, config_source) =
             wire::int8(input).field("CreatableTopicConfigs.config_source")?;
-        (input, this.is_sensitive) =
+        let (input, is_sensitive) =
             wire::boolean(input).field("CreatableTopicConfigs.is_sensitive")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                value,
+                read_only,
+                config_source,
+                is_sensitive,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CreatableTopicConfigs>(6);

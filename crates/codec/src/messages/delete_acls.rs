@@ -52,15 +52,25 @@ impl Message for DeleteAclsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.filters) = wire::array(input, flexible, |input| {
-            DeleteAclsFilter::decode(input, version)
-        })
+        let (input, filters) = wire::array(
+            input,
+            flexible,
+            DeleteAclsFilter::least_size(version),
+            |input| DeleteAclsFilter::decode(input, version),
+        )
         .field("filters")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                filters,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -112,6 +122,14 @@ impl Default for DeleteAclsFilter {
 }
 
 impl DeleteAclsFilter {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 10,
+            _ => 8,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int8(self.resource_type_filter);
@@ -131,28 +149,44 @@ impl DeleteAclsFilter {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resource_type_filter) =
+        let (input, resource_type_filter) =
             wire::int8(input).field("DeleteAclsFilter.resource_type_filter")?;
-        (input, this.resource_name_filter) = wire::nullable_string(input, flexible)
+        let (input, resource_name_filter) = wire::nullable_string(input, flexible)
             .field("DeleteAclsFilter.resource_name_filter")?;
-        (input, this.pattern_type_filter) =
+        let (input, pattern_type_filter) =
             wire::int8(input).field("DeleteAclsFilter.pattern_type_filter")?;
-        (input, this.principal_filter) =
+        let (input, principal_filter) =
             wire::nullable_string(input, flexible).field("DeleteAclsFilter.principal_filter")?;
-        (input, this.host_filter) =
+        let (input, host_filter) =
             wire::nullable_string(input, flexible).field("DeleteAclsFilter.host_filter")?;
-        (input, this.operation) = wire::int8(input).field("DeleteAclsFilter.operation")?;
-        (input, this.permission_type) =
+        let (input, operation) = wire::int8(input).field("DeleteAclsFilter.operation")?;
+        let (input, permission_type) =
             wire::int8(input).field("DeleteAclsFilter.permission_type")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                resource_type_filter,
+                resource_name_filter,
+                pattern_type_filter,
+                principal_filter,
+                host_filter,
+                operation,
+                permission_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteAclsFilter>(8);
 
 /// `DeleteAclsResponse`, versions 1-3.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -196,16 +230,27 @@ impl Message for DeleteAclsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.filter_results) = wire::array(input, flexible, |input| {
-            DeleteAclsFilterResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, filter_results) = wire::array(
+            input,
+            flexible,
+            DeleteAclsFilterResult::least_size(version),
+            |input| DeleteAclsFilterResult::decode(input, version),
+        )
         .field("filter_results")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                filter_results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -248,6 +293,14 @@ impl Default for DeleteAclsFilterResult {
 }
 
 impl DeleteAclsFilterResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 8,
+            _ => 5,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int16(self.error_code);
@@ -265,22 +318,37 @@ impl DeleteAclsFilterResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("DeleteAclsFilterResult.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("DeleteAclsFilterResult.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("DeleteAclsFilterResult.error_message")?;
-        (input, this.matching_acls) = wire::array(input, flexible, |input| {
-            DeleteAclsMatchingAcl::decode(input, version)
-        })
+        let (input, matching_acls) = wire::array(
+            input,
+            flexible,
+            DeleteAclsMatchingAcl::least_size(version),
+            |input| DeleteAclsMatchingAcl::decode(input, version),
+        )
         .field("DeleteAclsFilterResult.matching_acls")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                matching_acls,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteAclsFilterResult>(5);
 
 /// Part of [`DeleteAclsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
@@ -331,6 +399,14 @@ impl Default for DeleteAclsMatchingAcl {
 }
 
 impl DeleteAclsMatchingAcl {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 14,
+            _ => 11,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int16(self.error_code);
@@ -353,27 +429,45 @@ impl DeleteAclsMatchingAcl {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("DeleteAclsMatchingAcl.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("DeleteAclsMatchingAcl.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("DeleteAclsMatchingAcl.error_message")?;
-        (input, this.resource_type) =
+        let (input, resource_type) =
             wire::int8(input).field("DeleteAclsMatchingAcl.resource_type")?;
-        (input, this.resource_name) =
+        let (input, resource_name) =
             wire::string(input, flexible).field("DeleteAclsMatchingAcl.resource_name")?;
-        (input, this.pattern_type) =
+        let (input, pattern_type) =
             wire::int8(input).field("DeleteAclsMatchingAcl.pattern_type")?;
-        (input, this.principal) =
+        let (input, principal) =
             wire::string(input, flexible).field("DeleteAclsMatchingAcl.principal")?;
-        (input, this.host) = wire::string(input, flexible).field("DeleteAclsMatchingAcl.host")?;
-        (input, this.operation) = wire::int8(input).field("DeleteAclsMatchingAcl.operation")?;
-        (input, this.permission_type) =
+        let (input, host) = wire::string(input, flexible).field("DeleteAclsMatchingAcl.host")?;
+        let (input, operation) = wire::int8(input).field("DeleteAclsMatchingAcl.operation")?;
+        let (input, permission_type) =
             wire::int8(input).field("DeleteAclsMatchingAcl.permission_type")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                resource_type,
+                resource_name,
+                pattern_type,
+                principal,
+                host,
+                operation,
+                permission_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteAclsMatchingAcl>(11);

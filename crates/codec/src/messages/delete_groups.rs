@@ -52,14 +52,19 @@ impl Message for DeleteGroupsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.groups_names) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("groups_names")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, groups_names) = wire::string_array(input, flexible).field("groups_names")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                groups_names,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -110,16 +115,27 @@ impl Message for DeleteGroupsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.results) = wire::array(input, flexible, |input| {
-            DeletableGroupResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, results) = wire::array(
+            input,
+            flexible,
+            DeletableGroupResult::least_size(version),
+            |input| DeletableGroupResult::decode(input, version),
+        )
         .field("results")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -149,6 +165,11 @@ pub struct DeletableGroupResult {
 }
 
 impl DeletableGroupResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        4
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.group_id, flexible)
@@ -161,15 +182,26 @@ impl DeletableGroupResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) =
+        let (input, group_id) =
             wire::string(input, flexible).field("DeletableGroupResult.group_id")?;
-        (input, this.error_code) = wire::int16(input).field("DeletableGroupResult.error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, error_code) = wire::int16(input).field("DeletableGroupResult.error_code")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                group_id,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeletableGroupResult>(4);

@@ -54,16 +54,27 @@ impl Message for DeleteRecordsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            DeleteRecordsTopic::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            DeleteRecordsTopic::least_size(version),
+            |input| DeleteRecordsTopic::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topics,
+                timeout_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -90,6 +101,14 @@ pub struct DeleteRecordsTopic {
 }
 
 impl DeleteRecordsTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.name, flexible)
@@ -106,20 +125,34 @@ impl DeleteRecordsTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("DeleteRecordsTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            DeleteRecordsPartition::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("DeleteRecordsTopic.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            DeleteRecordsPartition::least_size(version),
+            |input| DeleteRecordsPartition::decode(input, version),
+        )
         .field("DeleteRecordsTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteRecordsTopic>(3);
 
 /// Part of [`DeleteRecordsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -139,6 +172,14 @@ pub struct DeleteRecordsPartition {
 }
 
 impl DeleteRecordsPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 12,
+            _ => 13,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int32(self.partition_index);
@@ -150,18 +191,29 @@ impl DeleteRecordsPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("DeleteRecordsPartition.partition_index")?;
-        (input, this.offset) = wire::int64(input).field("DeleteRecordsPartition.offset")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, offset) = wire::int64(input).field("DeleteRecordsPartition.offset")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                offset,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteRecordsPartition>(12);
 
 /// `DeleteRecordsResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -204,16 +256,27 @@ impl Message for DeleteRecordsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            DeleteRecordsTopicResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            DeleteRecordsTopicResult::least_size(version),
+            |input| DeleteRecordsTopicResult::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -243,6 +306,14 @@ pub struct DeleteRecordsTopicResult {
 }
 
 impl DeleteRecordsTopicResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.name, flexible)
@@ -259,21 +330,34 @@ impl DeleteRecordsTopicResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
-            wire::string(input, flexible).field("DeleteRecordsTopicResult.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            DeleteRecordsPartitionResult::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("DeleteRecordsTopicResult.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            DeleteRecordsPartitionResult::least_size(version),
+            |input| DeleteRecordsPartitionResult::decode(input, version),
+        )
         .field("DeleteRecordsTopicResult.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteRecordsTopicResult>(3);
 
 /// Part of [`DeleteRecordsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -295,6 +379,14 @@ pub struct DeleteRecordsPartitionResult {
 }
 
 impl DeleteRecordsPartitionResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 14,
+            _ => 15,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int32(self.partition_index);
@@ -307,18 +399,30 @@ impl DeleteRecordsPartitionResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("DeleteRecordsPartitionResult.partition_index")?;
-        (input, this.low_watermark) =
+        let (input, low_watermark) =
             wire::int64(input).field("DeleteRecordsPartitionResult.low_watermark")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("DeleteRecordsPartitionResult.error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                low_watermark,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteRecordsPartitionResult>(14);

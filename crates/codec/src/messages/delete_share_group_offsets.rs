@@ -52,14 +52,23 @@ impl Message for DeleteShareGroupOffsetsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            DeleteShareGroupOffsetsRequestTopic::decode(input, version)
-        })
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            DeleteShareGroupOffsetsRequestTopic::least_size(version),
+            |input| DeleteShareGroupOffsetsRequestTopic::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -84,6 +93,11 @@ pub struct DeleteShareGroupOffsetsRequestTopic {
 }
 
 impl DeleteShareGroupOffsetsRequestTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        2
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic_name, flexible)
@@ -93,15 +107,23 @@ impl DeleteShareGroupOffsetsRequestTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) = wire::string(input, flexible)
+        let (input, topic_name) = wire::string(input, flexible)
             .field("DeleteShareGroupOffsetsRequestTopic.topic_name")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteShareGroupOffsetsRequestTopic>(2);
 
 /// `DeleteShareGroupOffsetsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -150,17 +172,28 @@ impl Message for DeleteShareGroupOffsetsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            DeleteShareGroupOffsetsResponseTopic::decode(input, version)
-        })
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            DeleteShareGroupOffsetsResponseTopic::least_size(version),
+            |input| DeleteShareGroupOffsetsResponseTopic::decode(input, version),
+        )
         .field("responses")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                responses,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -194,6 +227,11 @@ pub struct DeleteShareGroupOffsetsResponseTopic {
 }
 
 impl DeleteShareGroupOffsetsResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        21
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic_name, flexible)
@@ -207,18 +245,29 @@ impl DeleteShareGroupOffsetsResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) = wire::string(input, flexible)
+        let (input, topic_name) = wire::string(input, flexible)
             .field("DeleteShareGroupOffsetsResponseTopic.topic_name")?;
-        (input, this.topic_id) =
+        let (input, topic_id) =
             wire::uuid(input).field("DeleteShareGroupOffsetsResponseTopic.topic_id")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("DeleteShareGroupOffsetsResponseTopic.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("DeleteShareGroupOffsetsResponseTopic.error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                topic_id,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteShareGroupOffsetsResponseTopic>(21);

@@ -67,23 +67,37 @@ impl Message for DeleteTopicsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 6 {
-            (input, this.topics) = wire::array(input, flexible, |input| {
-                DeleteTopicState::decode(input, version)
-            })
-            .field("topics")?;
-        }
-        if version <= 5 {
-            (input, this.topic_names) =
-                wire::array(input, flexible, |input| wire::string(input, flexible))
-                    .field("topic_names")?;
-        }
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, topics) = if version >= 6 {
+            wire::array(
+                input,
+                flexible,
+                DeleteTopicState::least_size(version),
+                |input| DeleteTopicState::decode(input, version),
+            )
+            .field("topics")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, topic_names) = if version <= 5 {
+            wire::string_array(input, flexible).field("topic_names")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topics,
+                topic_names,
+                timeout_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -110,6 +124,11 @@ pub struct DeleteTopicState {
 }
 
 impl DeleteTopicState {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.nullable_string(self.name.as_deref(), flexible)
@@ -120,16 +139,25 @@ impl DeleteTopicState {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::nullable_string(input, flexible).field("DeleteTopicState.name")?;
-        (input, this.topic_id) = wire::uuid(input).field("DeleteTopicState.topic_id")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topic_id) = wire::uuid(input).field("DeleteTopicState.topic_id")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeleteTopicState>(18);
 
 /// `DeleteTopicsResponse`, versions 1-6.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -173,16 +201,27 @@ impl Message for DeleteTopicsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            DeletableTopicResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            DeletableTopicResult::least_size(version),
+            |input| DeletableTopicResult::decode(input, version),
+        )
         .field("responses")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                responses,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -228,6 +267,15 @@ impl Default for DeletableTopicResult {
 }
 
 impl DeletableTopicResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 4,
+            5 => 5,
+            _ => 21,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         if version < 6 && self.name.is_none() {
@@ -253,23 +301,39 @@ impl DeletableTopicResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::null_only_if(version >= 6, input, wire::nullable_string(input, flexible))
                 .field("DeletableTopicResult.name")?;
-        if version >= 6 {
-            (input, this.topic_id) = wire::uuid(input).field("DeletableTopicResult.topic_id")?;
-        }
-        (input, this.error_code) = wire::int16(input).field("DeletableTopicResult.error_code")?;
-        if version >= 5 {
-            (input, this.error_message) = wire::nullable_string(input, flexible)
-                .field("DeletableTopicResult.error_message")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, topic_id) = if version >= 6 {
+            wire::uuid(input).field("DeletableTopicResult.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, error_code) = wire::int16(input).field("DeletableTopicResult.error_code")?;
+        let (input, error_message) = if version >= 5 {
+            wire::nullable_string(input, flexible).field("DeletableTopicResult.error_message")?
+        } else {
+            (input, None)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DeletableTopicResult>(4);

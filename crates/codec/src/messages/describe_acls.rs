@@ -84,20 +84,33 @@ impl Message for DescribeAclsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resource_type_filter) = wire::int8(input).field("resource_type_filter")?;
-        (input, this.resource_name_filter) =
+        let (input, resource_type_filter) = wire::int8(input).field("resource_type_filter")?;
+        let (input, resource_name_filter) =
             wire::nullable_string(input, flexible).field("resource_name_filter")?;
-        (input, this.pattern_type_filter) = wire::int8(input).field("pattern_type_filter")?;
-        (input, this.principal_filter) =
+        let (input, pattern_type_filter) = wire::int8(input).field("pattern_type_filter")?;
+        let (input, principal_filter) =
             wire::nullable_string(input, flexible).field("principal_filter")?;
-        (input, this.host_filter) = wire::nullable_string(input, flexible).field("host_filter")?;
-        (input, this.operation) = wire::int8(input).field("operation")?;
-        (input, this.permission_type) = wire::int8(input).field("permission_type")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, host_filter) = wire::nullable_string(input, flexible).field("host_filter")?;
+        let (input, operation) = wire::int8(input).field("operation")?;
+        let (input, permission_type) = wire::int8(input).field("permission_type")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                resource_type_filter,
+                resource_name_filter,
+                pattern_type_filter,
+                principal_filter,
+                host_filter,
+                operation,
+                permission_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -167,19 +180,32 @@ impl Message for DescribeAclsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.resources) = wire::array(input, flexible, |input| {
-            DescribeAclsResource::decode(input, version)
-        })
+        let (input, resources) = wire::array(
+            input,
+            flexible,
+            DescribeAclsResource::least_size(version),
+            |input| DescribeAclsResource::decode(input, version),
+        )
         .field("resources")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                resources,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -225,6 +251,14 @@ impl Default for DescribeAclsResource {
 }
 
 impl DescribeAclsResource {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 8,
+            _ => 5,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int8(self.resource_type);
@@ -243,25 +277,40 @@ impl DescribeAclsResource {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resource_type) =
+        let (input, resource_type) =
             wire::int8(input).field("DescribeAclsResource.resource_type")?;
-        (input, this.resource_name) =
+        let (input, resource_name) =
             wire::string(input, flexible).field("DescribeAclsResource.resource_name")?;
-        (input, this.pattern_type) =
-            wire::int8(input).field("DescribeAclsResource.pattern_type")?;
-        (input, this.acls) = wire::array(input, flexible, |input| {
-            AclDescription::decode(input, version)
-        })
+        let (input, pattern_type) = wire::int8(input).field("DescribeAclsResource.pattern_type")?;
+        let (input, acls) = wire::array(
+            input,
+            flexible,
+            AclDescription::least_size(version),
+            |input| AclDescription::decode(input, version),
+        )
         .field("DescribeAclsResource.acls")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                resource_type,
+                resource_name,
+                pattern_type,
+                acls,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeAclsResource>(5);
 
 /// Part of [`DescribeAclsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -285,6 +334,14 @@ pub struct AclDescription {
 }
 
 impl AclDescription {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 5,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.principal, flexible)
@@ -300,18 +357,29 @@ impl AclDescription {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.principal) =
-            wire::string(input, flexible).field("AclDescription.principal")?;
-        (input, this.host) = wire::string(input, flexible).field("AclDescription.host")?;
-        (input, this.operation) = wire::int8(input).field("AclDescription.operation")?;
-        (input, this.permission_type) =
-            wire::int8(input).field("AclDescription.permission_type")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, principal) = wire::string(input, flexible).field("AclDescription.principal")?;
+        let (input, host) = wire::string(input, flexible).field("AclDescription.host")?;
+        let (input, operation) = wire::int8(input).field("AclDescription.operation")?;
+        let (input, permission_type) = wire::int8(input).field("AclDescription.permission_type")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                principal,
+                host,
+                operation,
+                permission_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AclDescription>(5);

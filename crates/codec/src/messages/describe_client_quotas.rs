@@ -55,16 +55,27 @@ impl Message for DescribeClientQuotasRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.components) = wire::array(input, flexible, |input| {
-            ComponentData::decode(input, version)
-        })
+        let (input, components) = wire::array(
+            input,
+            flexible,
+            ComponentData::least_size(version),
+            |input| ComponentData::decode(input, version),
+        )
         .field("components")?;
-        (input, this.strict) = wire::boolean(input).field("strict")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, strict) = wire::boolean(input).field("strict")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                components,
+                strict,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -104,6 +115,14 @@ impl Default for ComponentData {
 }
 
 impl ComponentData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 5,
+            _ => 4,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.string(&self.entity_type, flexible)
@@ -118,20 +137,32 @@ impl ComponentData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.entity_type) =
+        let (input, entity_type) =
             wire::string(input, flexible).field("ComponentData.entity_type")?;
-        (input, this.match_type) = wire::int8(input).field("ComponentData.match_type")?;
-        (input, this.r#match) =
+        let (input, match_type) = wire::int8(input).field("ComponentData.match_type")?;
+        let (input, r#match) =
             wire::nullable_string(input, flexible).field("ComponentData.match")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                entity_type,
+                match_type,
+                r#match,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ComponentData>(4);
 
 /// `DescribeClientQuotasResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq)]
@@ -194,18 +225,30 @@ impl Message for DescribeClientQuotasResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.entries) =
-            wire::nullable_array(input, flexible, |input| EntryData::decode(input, version))
-                .field("entries")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, entries) =
+            wire::nullable_array(input, flexible, EntryData::least_size(version), |input| {
+                EntryData::decode(input, version)
+            })
+            .field("entries")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                entries,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -235,6 +278,14 @@ pub struct EntryData {
 }
 
 impl EntryData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 8,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.array_len(self.entity.len(), flexible)
@@ -254,21 +305,36 @@ impl EntryData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.entity) =
-            wire::array(input, flexible, |input| EntityData::decode(input, version))
-                .field("EntryData.entity")?;
-        (input, this.values) =
-            wire::array(input, flexible, |input| ValueData::decode(input, version))
-                .field("EntryData.values")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, entity) =
+            wire::array(input, flexible, EntityData::least_size(version), |input| {
+                EntityData::decode(input, version)
+            })
+            .field("EntryData.entity")?;
+        let (input, values) =
+            wire::array(input, flexible, ValueData::least_size(version), |input| {
+                ValueData::decode(input, version)
+            })
+            .field("EntryData.values")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                entity,
+                values,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<EntryData>(3);
 
 /// Part of [`DescribeClientQuotasResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -298,6 +364,14 @@ impl Default for EntityData {
 }
 
 impl EntityData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 4,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.string(&self.entity_type, flexible)
@@ -311,19 +385,29 @@ impl EntityData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.entity_type) =
-            wire::string(input, flexible).field("EntityData.entity_type")?;
-        (input, this.entity_name) =
+        let (input, entity_type) = wire::string(input, flexible).field("EntityData.entity_type")?;
+        let (input, entity_name) =
             wire::nullable_string(input, flexible).field("EntityData.entity_name")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                entity_type,
+                entity_name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<EntityData>(3);
 
 /// Part of [`DescribeClientQuotasResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -343,6 +427,11 @@ pub struct ValueData {
 }
 
 impl ValueData {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        10
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 1;
         out.string(&self.key, flexible).field("ValueData.key")?;
@@ -354,14 +443,25 @@ impl ValueData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.key) = wire::string(input, flexible).field("ValueData.key")?;
-        (input, this.value) = wire::float64(input).field("ValueData.value")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, key) = wire::string(input, flexible).field("ValueData.key")?;
+        let (input, value) = wire::float64(input).field("ValueData.value")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                key,
+                value,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ValueData>(10);

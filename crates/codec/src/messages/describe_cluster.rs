@@ -72,18 +72,28 @@ impl Message for DescribeClusterRequest {
     }
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.include_cluster_authorized_operations) =
+        let (input, include_cluster_authorized_operations) =
             wire::boolean(input).field("include_cluster_authorized_operations")?;
-        if version >= 1 {
-            (input, this.endpoint_type) = wire::int8(input).field("endpoint_type")?;
-        }
-        if version >= 2 {
-            (input, this.include_fenced_brokers) =
-                wire::boolean(input).field("include_fenced_brokers")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, endpoint_type) = if version >= 1 {
+            wire::int8(input).field("endpoint_type")?
+        } else {
+            (input, 1)
+        };
+        let (input, include_fenced_brokers) = if version >= 2 {
+            wire::boolean(input).field("include_fenced_brokers")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                include_cluster_authorized_operations,
+                endpoint_type,
+                include_fenced_brokers,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -171,24 +181,41 @@ impl Message for DescribeClusterResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        if version >= 1 {
-            (input, this.endpoint_type) = wire::int8(input).field("endpoint_type")?;
-        }
-        (input, this.cluster_id) = wire::string(input, flexible).field("cluster_id")?;
-        (input, this.controller_id) = wire::int32(input).field("controller_id")?;
-        (input, this.brokers) = wire::array(input, flexible, |input| {
-            DescribeClusterBroker::decode(input, version)
-        })
+        let (input, endpoint_type) = if version >= 1 {
+            wire::int8(input).field("endpoint_type")?
+        } else {
+            (input, 1)
+        };
+        let (input, cluster_id) = wire::string(input, flexible).field("cluster_id")?;
+        let (input, controller_id) = wire::int32(input).field("controller_id")?;
+        let (input, brokers) = wire::array(
+            input,
+            flexible,
+            DescribeClusterBroker::least_size(version),
+            |input| DescribeClusterBroker::decode(input, version),
+        )
         .field("brokers")?;
-        (input, this.cluster_authorized_operations) =
+        let (input, cluster_authorized_operations) =
             wire::int32(input).field("cluster_authorized_operations")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                endpoint_type,
+                cluster_id,
+                controller_id,
+                brokers,
+                cluster_authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -224,6 +251,14 @@ pub struct DescribeClusterBroker {
 }
 
 impl DescribeClusterBroker {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 11,
+            _ => 12,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.broker_id);
@@ -245,19 +280,32 @@ impl DescribeClusterBroker {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.broker_id) = wire::int32(input).field("DescribeClusterBroker.broker_id")?;
-        (input, this.host) = wire::string(input, flexible).field("DescribeClusterBroker.host")?;
-        (input, this.port) = wire::int32(input).field("DescribeClusterBroker.port")?;
-        (input, this.rack) =
+        let (input, broker_id) = wire::int32(input).field("DescribeClusterBroker.broker_id")?;
+        let (input, host) = wire::string(input, flexible).field("DescribeClusterBroker.host")?;
+        let (input, port) = wire::int32(input).field("DescribeClusterBroker.port")?;
+        let (input, rack) =
             wire::nullable_string(input, flexible).field("DescribeClusterBroker.rack")?;
-        if version >= 2 {
-            (input, this.is_fenced) =
-                wire::boolean(input).field("DescribeClusterBroker.is_fenced")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, is_fenced) = if version >= 2 {
+            wire::boolean(input).field("DescribeClusterBroker.is_fenced")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                broker_id,
+                host,
+                port,
+                rack,
+                is_fenced,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeClusterBroker>(11);

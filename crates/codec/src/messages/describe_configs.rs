@@ -65,20 +65,33 @@ impl Message for DescribeConfigsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resources) = wire::array(input, flexible, |input| {
-            DescribeConfigsResource::decode(input, version)
-        })
+        let (input, resources) = wire::array(
+            input,
+            flexible,
+            DescribeConfigsResource::least_size(version),
+            |input| DescribeConfigsResource::decode(input, version),
+        )
         .field("resources")?;
-        (input, this.include_synonyms) = wire::boolean(input).field("include_synonyms")?;
-        if version >= 3 {
-            (input, this.include_documentation) =
-                wire::boolean(input).field("include_documentation")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, include_synonyms) = wire::boolean(input).field("include_synonyms")?;
+        let (input, include_documentation) = if version >= 3 {
+            wire::boolean(input).field("include_documentation")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                resources,
+                include_synonyms,
+                include_documentation,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -118,6 +131,14 @@ impl Default for DescribeConfigsResource {
 }
 
 impl DescribeConfigsResource {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 7,
+            _ => 4,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.int8(self.resource_type);
@@ -136,22 +157,33 @@ impl DescribeConfigsResource {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resource_type) =
+        let (input, resource_type) =
             wire::int8(input).field("DescribeConfigsResource.resource_type")?;
-        (input, this.resource_name) =
+        let (input, resource_name) =
             wire::string(input, flexible).field("DescribeConfigsResource.resource_name")?;
-        (input, this.configuration_keys) =
-            wire::nullable_array(input, flexible, |input| wire::string(input, flexible))
-                .field("DescribeConfigsResource.configuration_keys")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, configuration_keys) = wire::nullable_string_array(input, flexible)
+            .field("DescribeConfigsResource.configuration_keys")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                resource_type,
+                resource_name,
+                configuration_keys,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeConfigsResource>(4);
 
 /// `DescribeConfigsResponse`, versions 1-4.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -195,16 +227,27 @@ impl Message for DescribeConfigsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.results) = wire::array(input, flexible, |input| {
-            DescribeConfigsResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, results) = wire::array(
+            input,
+            flexible,
+            DescribeConfigsResult::least_size(version),
+            |input| DescribeConfigsResult::decode(input, version),
+        )
         .field("results")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -253,6 +296,14 @@ impl Default for DescribeConfigsResult {
 }
 
 impl DescribeConfigsResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 11,
+            _ => 7,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.int16(self.error_code);
@@ -273,26 +324,43 @@ impl DescribeConfigsResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("DescribeConfigsResult.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("DescribeConfigsResult.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("DescribeConfigsResult.error_message")?;
-        (input, this.resource_type) =
+        let (input, resource_type) =
             wire::int8(input).field("DescribeConfigsResult.resource_type")?;
-        (input, this.resource_name) =
+        let (input, resource_name) =
             wire::string(input, flexible).field("DescribeConfigsResult.resource_name")?;
-        (input, this.configs) = wire::array(input, flexible, |input| {
-            DescribeConfigsResourceResult::decode(input, version)
-        })
+        let (input, configs) = wire::array(
+            input,
+            flexible,
+            DescribeConfigsResourceResult::least_size(version),
+            |input| DescribeConfigsResourceResult::decode(input, version),
+        )
         .field("DescribeConfigsResult.configs")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                resource_type,
+                resource_name,
+                configs,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeConfigsResult>(7);
 
 /// Part of [`DescribeConfigsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
@@ -340,6 +408,15 @@ impl Default for DescribeConfigsResourceResult {
 }
 
 impl DescribeConfigsResourceResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 11,
+            3 => 14,
+            _ => 9,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.string(&self.name, flexible)
@@ -366,35 +443,60 @@ impl DescribeConfigsResourceResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("DescribeConfigsResourceResult.name")?;
-        (input, this.value) =
+        let (input, value) =
             wire::nullable_string(input, flexible).field("DescribeConfigsResourceResult.value")?;
-        (input, this.read_only) =
+        let (input, read_only) =
             wire::boolean(input).field("DescribeConfigsResourceResult.read_only")?;
-        (input, this.config_source) =
+        let (input, config_source) =
             wire::int8(input).field("DescribeConfigsResourceResult.config_source")?;
-        (input, this.is_sensitive) =
+        let (input, is_sensitive) =
             wire::boolean(input).field("DescribeConfigsResourceResult.is_sensitive")?;
-        (input, this.synonyms) = wire::array(input, flexible, |input| {
-            DescribeConfigsSynonym::decode(input, version)
-        })
+        let (input, synonyms) = wire::array(
+            input,
+            flexible,
+            DescribeConfigsSynonym::least_size(version),
+            |input| DescribeConfigsSynonym::decode(input, version),
+        )
         .field("DescribeConfigsResourceResult.synonyms")?;
-        if version >= 3 {
-            (input, this.config_type) =
-                wire::int8(input).field("DescribeConfigsResourceResult.config_type")?;
-            (input, this.documentation) = wire::nullable_string(input, flexible)
-                .field("DescribeConfigsResourceResult.documentation")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, config_type) = if version >= 3 {
+            wire::int8(input).field("DescribeConfigsResourceResult.config_type")?
+        } else {
+            (input, 0)
+        };
+        let (input, documentation) = if version >= 3 {
+            wire::nullable_string(input, flexible)
+                .field("DescribeConfigsResourceResult.documentation")?
+        } else {
+            (input, Some(String::new()))
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                value,
+                read_only,
+                config_source,
+                is_sensitive,
+                synonyms,
+                config_type,
+                documentation,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeConfigsResourceResult>(9);
 
 /// Part of [`DescribeConfigsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
@@ -427,6 +529,14 @@ impl Default for DescribeConfigsSynonym {
 }
 
 impl DescribeConfigsSynonym {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 5,
+            _ => 4,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.string(&self.name, flexible)
@@ -441,16 +551,28 @@ impl DescribeConfigsSynonym {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("DescribeConfigsSynonym.name")?;
-        (input, this.value) =
+        let (input, name) = wire::string(input, flexible).field("DescribeConfigsSynonym.name")?;
+        let (input, value) =
             wire::nullable_string(input, flexible).field("DescribeConfigsSynonym.value")?;
-        (input, this.source) = wire::int8(input).field("DescribeConfigsSynonym.source")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, source) = wire::int8(input).field("DescribeConfigsSynonym.source")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                value,
+                source,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeConfigsSynonym>(4);

@@ -62,15 +62,25 @@ impl Message for DescribeDelegationTokenRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.owners) = wire::nullable_array(input, flexible, |input| {
-            DescribeDelegationTokenOwner::decode(input, version)
-        })
+        let (input, owners) = wire::nullable_array(
+            input,
+            flexible,
+            DescribeDelegationTokenOwner::least_size(version),
+            |input| DescribeDelegationTokenOwner::decode(input, version),
+        )
         .field("owners")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                owners,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -97,6 +107,14 @@ pub struct DescribeDelegationTokenOwner {
 }
 
 impl DescribeDelegationTokenOwner {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 4,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.principal_type, flexible)
@@ -110,19 +128,30 @@ impl DescribeDelegationTokenOwner {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.principal_type) =
+        let (input, principal_type) =
             wire::string(input, flexible).field("DescribeDelegationTokenOwner.principal_type")?;
-        (input, this.principal_name) =
+        let (input, principal_name) =
             wire::string(input, flexible).field("DescribeDelegationTokenOwner.principal_name")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                principal_type,
+                principal_name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeDelegationTokenOwner>(3);
 
 /// `DescribeDelegationTokenResponse`, versions 1-3.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -168,17 +197,29 @@ impl Message for DescribeDelegationTokenResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.tokens) = wire::array(input, flexible, |input| {
-            DescribedDelegationToken::decode(input, version)
-        })
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, tokens) = wire::array(
+            input,
+            flexible,
+            DescribedDelegationToken::least_size(version),
+            |input| DescribedDelegationToken::decode(input, version),
+        )
         .field("tokens")?;
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                tokens,
+                throttle_time_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -250,6 +291,15 @@ impl std::fmt::Debug for DescribedDelegationToken {
 }
 
 impl DescribedDelegationToken {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 38,
+            2 => 30,
+            _ => 32,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.principal_type, flexible)
@@ -291,38 +341,66 @@ impl DescribedDelegationToken {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.principal_type) =
+        let (input, principal_type) =
             wire::string(input, flexible).field("DescribedDelegationToken.principal_type")?;
-        (input, this.principal_name) =
+        let (input, principal_name) =
             wire::string(input, flexible).field("DescribedDelegationToken.principal_name")?;
-        if version >= 3 {
-            (input, this.token_requester_principal_type) = wire::string(input, flexible)
-                .field("DescribedDelegationToken.token_requester_principal_type")?;
-            (input, this.token_requester_principal_name) = wire::string(input, flexible)
-                .field("DescribedDelegationToken.token_requester_principal_name")?;
-        }
-        (input, this.issue_timestamp) =
+        let (input, token_requester_principal_type) = if version >= 3 {
+            wire::string(input, flexible)
+                .field("DescribedDelegationToken.token_requester_principal_type")?
+        } else {
+            (input, String::new())
+        };
+        let (input, token_requester_principal_name) = if version >= 3 {
+            wire::string(input, flexible)
+                .field("DescribedDelegationToken.token_requester_principal_name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, issue_timestamp) =
             wire::int64(input).field("DescribedDelegationToken.issue_timestamp")?;
-        (input, this.expiry_timestamp) =
+        let (input, expiry_timestamp) =
             wire::int64(input).field("DescribedDelegationToken.expiry_timestamp")?;
-        (input, this.max_timestamp) =
+        let (input, max_timestamp) =
             wire::int64(input).field("DescribedDelegationToken.max_timestamp")?;
-        (input, this.token_id) =
+        let (input, token_id) =
             wire::string(input, flexible).field("DescribedDelegationToken.token_id")?;
-        (input, this.hmac) = wire::bytes(input, flexible).field("DescribedDelegationToken.hmac")?;
-        (input, this.renewers) = wire::array(input, flexible, |input| {
-            DescribedDelegationTokenRenewer::decode(input, version)
-        })
+        let (input, hmac) = wire::bytes(input, flexible).field("DescribedDelegationToken.hmac")?;
+        let (input, renewers) = wire::array(
+            input,
+            flexible,
+            DescribedDelegationTokenRenewer::least_size(version),
+            |input| DescribedDelegationTokenRenewer::decode(input, version),
+        )
         .field("DescribedDelegationToken.renewers")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                principal_type,
+                principal_name,
+                token_requester_principal_type,
+                token_requester_principal_name,
+                issue_timestamp,
+                expiry_timestamp,
+                max_timestamp,
+                token_id,
+                hmac,
+                renewers,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribedDelegationToken>(30);
 
 /// Part of [`DescribeDelegationTokenResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -342,6 +420,14 @@ pub struct DescribedDelegationTokenRenewer {
 }
 
 impl DescribedDelegationTokenRenewer {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 4,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.principal_type, flexible)
@@ -355,16 +441,27 @@ impl DescribedDelegationTokenRenewer {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.principal_type) = wire::string(input, flexible)
+        let (input, principal_type) = wire::string(input, flexible)
             .field("DescribedDelegationTokenRenewer.principal_type")?;
-        (input, this.principal_name) = wire::string(input, flexible)
+        let (input, principal_name) = wire::string(input, flexible)
             .field("DescribedDelegationTokenRenewer.principal_name")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                principal_type,
+                principal_name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribedDelegationTokenRenewer>(3);

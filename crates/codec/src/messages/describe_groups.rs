@@ -62,17 +62,25 @@ impl Message for DescribeGroupsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.groups) =
-            wire::array(input, flexible, |input| wire::string(input, flexible)).field("groups")?;
-        if version >= 3 {
-            (input, this.include_authorized_operations) =
-                wire::boolean(input).field("include_authorized_operations")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, groups) = wire::string_array(input, flexible).field("groups")?;
+        let (input, include_authorized_operations) = if version >= 3 {
+            wire::boolean(input).field("include_authorized_operations")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                groups,
+                include_authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -124,18 +132,31 @@ impl Message for DescribeGroupsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 1 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.groups) = wire::array(input, flexible, |input| {
-            DescribedGroup::decode(input, version)
-        })
+        let (input, throttle_time_ms) = if version >= 1 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, groups) = wire::array(
+            input,
+            flexible,
+            DescribedGroup::least_size(version),
+            |input| DescribedGroup::decode(input, version),
+        )
         .field("groups")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                groups,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -193,6 +214,16 @@ impl Default for DescribedGroup {
 }
 
 impl DescribedGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 14,
+            3..=4 => 18,
+            5 => 12,
+            _ => 13,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 5;
         out.int16(self.error_code);
@@ -233,35 +264,57 @@ impl DescribedGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("DescribedGroup.error_code")?;
-        if version >= 6 {
-            (input, this.error_message) =
-                wire::nullable_string(input, flexible).field("DescribedGroup.error_message")?;
-        }
-        (input, this.group_id) = wire::string(input, flexible).field("DescribedGroup.group_id")?;
-        (input, this.group_state) =
+        let (input, error_code) = wire::int16(input).field("DescribedGroup.error_code")?;
+        let (input, error_message) = if version >= 6 {
+            wire::nullable_string(input, flexible).field("DescribedGroup.error_message")?
+        } else {
+            (input, None)
+        };
+        let (input, group_id) = wire::string(input, flexible).field("DescribedGroup.group_id")?;
+        let (input, group_state) =
             wire::string(input, flexible).field("DescribedGroup.group_state")?;
-        (input, this.protocol_type) =
+        let (input, protocol_type) =
             wire::string(input, flexible).field("DescribedGroup.protocol_type")?;
-        (input, this.protocol_data) =
+        let (input, protocol_data) =
             wire::string(input, flexible).field("DescribedGroup.protocol_data")?;
-        (input, this.members) = wire::array(input, flexible, |input| {
-            DescribedGroupMember::decode(input, version)
-        })
+        let (input, members) = wire::array(
+            input,
+            flexible,
+            DescribedGroupMember::least_size(version),
+            |input| DescribedGroupMember::decode(input, version),
+        )
         .field("DescribedGroup.members")?;
-        if version >= 3 {
-            (input, this.authorized_operations) =
-                wire::int32(input).field("DescribedGroup.authorized_operations")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, authorized_operations) = if version >= 3 {
+            wire::int32(input).field("DescribedGroup.authorized_operations")?
+        } else {
+            (input, i32::MIN)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                group_id,
+                group_state,
+                protocol_type,
+                protocol_data,
+                members,
+                authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribedGroup>(12);
 
 /// Part of [`DescribeGroupsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -291,6 +344,15 @@ pub struct DescribedGroupMember {
 }
 
 impl DescribedGroupMember {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 14,
+            4 => 16,
+            _ => 7,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 5;
         out.string(&self.member_id, flexible)
@@ -314,26 +376,43 @@ impl DescribedGroupMember {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 5;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.member_id) =
+        let (input, member_id) =
             wire::string(input, flexible).field("DescribedGroupMember.member_id")?;
-        if version >= 4 {
-            (input, this.group_instance_id) = wire::nullable_string(input, flexible)
-                .field("DescribedGroupMember.group_instance_id")?;
-        }
-        (input, this.client_id) =
+        let (input, group_instance_id) = if version >= 4 {
+            wire::nullable_string(input, flexible)
+                .field("DescribedGroupMember.group_instance_id")?
+        } else {
+            (input, None)
+        };
+        let (input, client_id) =
             wire::string(input, flexible).field("DescribedGroupMember.client_id")?;
-        (input, this.client_host) =
+        let (input, client_host) =
             wire::string(input, flexible).field("DescribedGroupMember.client_host")?;
-        (input, this.member_metadata) =
+        let (input, member_metadata) =
             wire::bytes(input, flexible).field("DescribedGroupMember.member_metadata")?;
-        (input, this.member_assignment) =
+        let (input, member_assignment) =
             wire::bytes(input, flexible).field("DescribedGroupMember.member_assignment")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                member_id,
+                group_instance_id,
+                client_id,
+                client_host,
+                member_metadata,
+                member_assignment,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribedGroupMember>(7);

@@ -61,15 +61,25 @@ impl Message for DescribeLogDirsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) = wire::nullable_array(input, flexible, |input| {
-            DescribableLogDirTopic::decode(input, version)
-        })
+        let (input, topics) = wire::nullable_array(
+            input,
+            flexible,
+            DescribableLogDirTopic::least_size(version),
+            |input| DescribableLogDirTopic::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -96,6 +106,14 @@ pub struct DescribableLogDirTopic {
 }
 
 impl DescribableLogDirTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.topic, flexible)
@@ -112,19 +130,29 @@ impl DescribableLogDirTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) =
-            wire::string(input, flexible).field("DescribableLogDirTopic.topic")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("DescribableLogDirTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, topic) = wire::string(input, flexible).field("DescribableLogDirTopic.topic")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("DescribableLogDirTopic.partitions")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribableLogDirTopic>(3);
 
 /// `DescribeLogDirsResponse`, versions 1-5.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -173,19 +201,33 @@ impl Message for DescribeLogDirsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if version >= 3 {
-            (input, this.error_code) = wire::int16(input).field("error_code")?;
-        }
-        (input, this.results) = wire::array(input, flexible, |input| {
-            DescribeLogDirsResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = if version >= 3 {
+            wire::int16(input).field("error_code")?
+        } else {
+            (input, 0)
+        };
+        let (input, results) = wire::array(
+            input,
+            flexible,
+            DescribeLogDirsResult::least_size(version),
+            |input| DescribeLogDirsResult::decode(input, version),
+        )
         .field("results")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -237,6 +279,16 @@ impl Default for DescribeLogDirsResult {
 }
 
 impl DescribeLogDirsResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 8,
+            2..=3 => 5,
+            4 => 21,
+            _ => 22,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int16(self.error_code);
@@ -261,32 +313,55 @@ impl DescribeLogDirsResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("DescribeLogDirsResult.error_code")?;
-        (input, this.log_dir) =
+        let (input, error_code) = wire::int16(input).field("DescribeLogDirsResult.error_code")?;
+        let (input, log_dir) =
             wire::string(input, flexible).field("DescribeLogDirsResult.log_dir")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            DescribeLogDirsTopic::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            DescribeLogDirsTopic::least_size(version),
+            |input| DescribeLogDirsTopic::decode(input, version),
+        )
         .field("DescribeLogDirsResult.topics")?;
-        if version >= 4 {
-            (input, this.total_bytes) =
-                wire::int64(input).field("DescribeLogDirsResult.total_bytes")?;
-            (input, this.usable_bytes) =
-                wire::int64(input).field("DescribeLogDirsResult.usable_bytes")?;
-        }
-        if version >= 5 {
-            (input, this.is_cordoned) =
-                wire::boolean(input).field("DescribeLogDirsResult.is_cordoned")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, total_bytes) = if version >= 4 {
+            wire::int64(input).field("DescribeLogDirsResult.total_bytes")?
+        } else {
+            (input, -1)
+        };
+        let (input, usable_bytes) = if version >= 4 {
+            wire::int64(input).field("DescribeLogDirsResult.usable_bytes")?
+        } else {
+            (input, -1)
+        };
+        let (input, is_cordoned) = if version >= 5 {
+            wire::boolean(input).field("DescribeLogDirsResult.is_cordoned")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                log_dir,
+                topics,
+                total_bytes,
+                usable_bytes,
+                is_cordoned,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeLogDirsResult>(5);
 
 /// Part of [`DescribeLogDirsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -306,6 +381,14 @@ pub struct DescribeLogDirsTopic {
 }
 
 impl DescribeLogDirsTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.name, flexible)
@@ -322,20 +405,34 @@ impl DescribeLogDirsTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("DescribeLogDirsTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            DescribeLogDirsPartition::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("DescribeLogDirsTopic.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            DescribeLogDirsPartition::least_size(version),
+            |input| DescribeLogDirsPartition::decode(input, version),
+        )
         .field("DescribeLogDirsTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeLogDirsTopic>(3);
 
 /// Part of [`DescribeLogDirsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -359,6 +456,14 @@ pub struct DescribeLogDirsPartition {
 }
 
 impl DescribeLogDirsPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 21,
+            _ => 22,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int32(self.partition_index);
@@ -372,20 +477,33 @@ impl DescribeLogDirsPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("DescribeLogDirsPartition.partition_index")?;
-        (input, this.partition_size) =
+        let (input, partition_size) =
             wire::int64(input).field("DescribeLogDirsPartition.partition_size")?;
-        (input, this.offset_lag) =
+        let (input, offset_lag) =
             wire::int64(input).field("DescribeLogDirsPartition.offset_lag")?;
-        (input, this.is_future_key) =
+        let (input, is_future_key) =
             wire::boolean(input).field("DescribeLogDirsPartition.is_future_key")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                partition_size,
+                offset_lag,
+                is_future_key,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeLogDirsPartition>(21);

@@ -49,13 +49,21 @@ impl Message for DescribeProducersRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            TopicRequest::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            TopicRequest::least_size(version),
+            |input| TopicRequest::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -82,6 +90,11 @@ pub struct TopicRequest {
 }
 
 impl TopicRequest {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -96,16 +109,25 @@ impl TopicRequest {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("TopicRequest.name")?;
-        (input, this.partition_indexes) =
-            wire::array(input, flexible, wire::int32).field("TopicRequest.partition_indexes")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, name) = wire::string(input, flexible).field("TopicRequest.name")?;
+        let (input, partition_indexes) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("TopicRequest.partition_indexes")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partition_indexes,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicRequest>(3);
 
 /// `DescribeProducersResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -146,14 +168,23 @@ impl Message for DescribeProducersResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            TopicResponse::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            TopicResponse::least_size(version),
+            |input| TopicResponse::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -183,6 +214,11 @@ pub struct TopicResponse {
 }
 
 impl TopicResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -197,18 +233,30 @@ impl TopicResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("TopicResponse.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            PartitionResponse::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("TopicResponse.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            PartitionResponse::least_size(version),
+            |input| PartitionResponse::decode(input, version),
+        )
         .field("TopicResponse.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicResponse>(3);
 
 /// Part of [`DescribeProducersResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -232,6 +280,11 @@ pub struct PartitionResponse {
 }
 
 impl PartitionResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        9
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -248,22 +301,36 @@ impl PartitionResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("PartitionResponse.partition_index")?;
-        (input, this.error_code) = wire::int16(input).field("PartitionResponse.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("PartitionResponse.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("PartitionResponse.error_message")?;
-        (input, this.active_producers) = wire::array(input, flexible, |input| {
-            ProducerState::decode(input, version)
-        })
+        let (input, active_producers) = wire::array(
+            input,
+            flexible,
+            ProducerState::least_size(version),
+            |input| ProducerState::decode(input, version),
+        )
         .field("PartitionResponse.active_producers")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                error_message,
+                active_producers,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<PartitionResponse>(9);
 
 /// Part of [`DescribeProducersResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -305,6 +372,11 @@ impl Default for ProducerState {
 }
 
 impl ProducerState {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        37
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int64(self.producer_id);
         out.int32(self.producer_epoch);
@@ -317,17 +389,30 @@ impl ProducerState {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.producer_id) = wire::int64(input).field("ProducerState.producer_id")?;
-        (input, this.producer_epoch) = wire::int32(input).field("ProducerState.producer_epoch")?;
-        (input, this.last_sequence) = wire::int32(input).field("ProducerState.last_sequence")?;
-        (input, this.last_timestamp) = wire::int64(input).field("ProducerState.last_timestamp")?;
-        (input, this.coordinator_epoch) =
+        let (input, producer_id) = wire::int64(input).field("ProducerState.producer_id")?;
+        let (input, producer_epoch) = wire::int32(input).field("ProducerState.producer_epoch")?;
+        let (input, last_sequence) = wire::int32(input).field("ProducerState.last_sequence")?;
+        let (input, last_timestamp) = wire::int64(input).field("ProducerState.last_timestamp")?;
+        let (input, coordinator_epoch) =
             wire::int32(input).field("ProducerState.coordinator_epoch")?;
-        (input, this.current_txn_start_offset) =
+        let (input, current_txn_start_offset) =
             wire::int64(input).field("ProducerState.current_txn_start_offset")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                producer_id,
+                producer_epoch,
+                last_sequence,
+                last_timestamp,
+                coordinator_epoch,
+                current_txn_start_offset,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ProducerState>(37);

@@ -49,12 +49,19 @@ impl Message for DescribeQuorumRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) =
-            wire::array(input, flexible, |input| TopicData::decode(input, version))
-                .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topics) =
+            wire::array(input, flexible, TopicData::least_size(version), |input| {
+                TopicData::decode(input, version)
+            })
+            .field("topics")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -81,6 +88,11 @@ pub struct TopicData {
 }
 
 impl TopicData {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic_name, flexible)
@@ -95,18 +107,30 @@ impl TopicData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) = wire::string(input, flexible).field("TopicData.topic_name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            PartitionData::decode(input, version)
-        })
+        let (input, topic_name) = wire::string(input, flexible).field("TopicData.topic_name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            PartitionData::least_size(version),
+            |input| PartitionData::decode(input, version),
+        )
         .field("TopicData.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicData>(3);
 
 /// Part of [`DescribeQuorumRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -124,6 +148,11 @@ pub struct PartitionData {
 }
 
 impl PartitionData {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        5
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.partition_index);
         let tagged = TaggedFields::new();
@@ -131,14 +160,21 @@ impl PartitionData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
-            wire::int32(input).field("PartitionData.partition_index")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, partition_index) = wire::int32(input).field("PartitionData.partition_index")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<PartitionData>(5);
 
 /// `DescribeQuorumResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,23 +243,38 @@ impl Message for DescribeQuorumResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        if version >= 2 {
-            (input, this.error_message) =
-                wire::nullable_string(input, flexible).field("error_message")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            ResponseTopicData::decode(input, version)
-        })
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) = if version >= 2 {
+            wire::nullable_string(input, flexible).field("error_message")?
+        } else {
+            (input, Some(String::new()))
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            ResponseTopicData::least_size(version),
+            |input| ResponseTopicData::decode(input, version),
+        )
         .field("topics")?;
-        if version >= 2 {
-            (input, this.nodes) =
-                wire::array(input, flexible, |input| Node::decode(input, version))
-                    .field("nodes")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, nodes) = if version >= 2 {
+            wire::array(input, flexible, Node::least_size(version), |input| {
+                Node::decode(input, version)
+            })
+            .field("nodes")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                topics,
+                nodes,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -249,6 +300,11 @@ pub struct ResponseTopicData {
 }
 
 impl ResponseTopicData {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic_name, flexible)
@@ -263,19 +319,31 @@ impl ResponseTopicData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) =
+        let (input, topic_name) =
             wire::string(input, flexible).field("ResponseTopicData.topic_name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            ResponsePartitionData::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            ResponsePartitionData::least_size(version),
+            |input| ResponsePartitionData::decode(input, version),
+        )
         .field("ResponseTopicData.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ResponseTopicData>(3);
 
 /// Part of [`DescribeQuorumResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -323,6 +391,14 @@ impl Default for ResponsePartitionData {
 }
 
 impl ResponsePartitionData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 25,
+            _ => 26,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -349,33 +425,55 @@ impl ResponsePartitionData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("ResponsePartitionData.partition_index")?;
-        (input, this.error_code) = wire::int16(input).field("ResponsePartitionData.error_code")?;
-        if version >= 2 {
-            (input, this.error_message) = wire::nullable_string(input, flexible)
-                .field("ResponsePartitionData.error_message")?;
-        }
-        (input, this.leader_id) = wire::int32(input).field("ResponsePartitionData.leader_id")?;
-        (input, this.leader_epoch) =
+        let (input, error_code) = wire::int16(input).field("ResponsePartitionData.error_code")?;
+        let (input, error_message) = if version >= 2 {
+            wire::nullable_string(input, flexible).field("ResponsePartitionData.error_message")?
+        } else {
+            (input, Some(String::new()))
+        };
+        let (input, leader_id) = wire::int32(input).field("ResponsePartitionData.leader_id")?;
+        let (input, leader_epoch) =
             wire::int32(input).field("ResponsePartitionData.leader_epoch")?;
-        (input, this.high_watermark) =
+        let (input, high_watermark) =
             wire::int64(input).field("ResponsePartitionData.high_watermark")?;
-        (input, this.current_voters) = wire::array(input, flexible, |input| {
-            ReplicaState::decode(input, version)
-        })
+        let (input, current_voters) = wire::array(
+            input,
+            flexible,
+            ReplicaState::least_size(version),
+            |input| ReplicaState::decode(input, version),
+        )
         .field("ResponsePartitionData.current_voters")?;
-        (input, this.observers) = wire::array(input, flexible, |input| {
-            ReplicaState::decode(input, version)
-        })
+        let (input, observers) = wire::array(
+            input,
+            flexible,
+            ReplicaState::least_size(version),
+            |input| ReplicaState::decode(input, version),
+        )
         .field("ResponsePartitionData.observers")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                error_message,
+                leader_id,
+                leader_epoch,
+                high_watermark,
+                current_voters,
+                observers,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ResponsePartitionData>(25);
 
 /// Part of [`DescribeQuorumResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -414,6 +512,15 @@ impl Default for ReplicaState {
 }
 
 impl ReplicaState {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 13,
+            1 => 29,
+            _ => 45,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         out.int32(self.replica_id);
         if version >= 2 {
@@ -434,24 +541,41 @@ impl ReplicaState {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.replica_id) = wire::int32(input).field("ReplicaState.replica_id")?;
-        if version >= 2 {
-            (input, this.replica_directory_id) =
-                wire::uuid(input).field("ReplicaState.replica_directory_id")?;
-        }
-        (input, this.log_end_offset) = wire::int64(input).field("ReplicaState.log_end_offset")?;
-        if version >= 1 {
-            (input, this.last_fetch_timestamp) =
-                wire::int64(input).field("ReplicaState.last_fetch_timestamp")?;
-            (input, this.last_caught_up_timestamp) =
-                wire::int64(input).field("ReplicaState.last_caught_up_timestamp")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, replica_id) = wire::int32(input).field("ReplicaState.replica_id")?;
+        let (input, replica_directory_id) = if version >= 2 {
+            wire::uuid(input).field("ReplicaState.replica_directory_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, log_end_offset) = wire::int64(input).field("ReplicaState.log_end_offset")?;
+        let (input, last_fetch_timestamp) = if version >= 1 {
+            wire::int64(input).field("ReplicaState.last_fetch_timestamp")?
+        } else {
+            (input, -1)
+        };
+        let (input, last_caught_up_timestamp) = if version >= 1 {
+            wire::int64(input).field("ReplicaState.last_caught_up_timestamp")?
+        } else {
+            (input, -1)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                replica_id,
+                replica_directory_id,
+                log_end_offset,
+                last_fetch_timestamp,
+                last_caught_up_timestamp,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ReplicaState>(13);
 
 /// Part of [`DescribeQuorumResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -471,6 +595,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.node_id);
@@ -484,17 +613,28 @@ impl Node {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.node_id) = wire::int32(input).field("Node.node_id")?;
-        (input, this.listeners) =
-            wire::array(input, flexible, |input| Listener::decode(input, version))
-                .field("Node.listeners")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, node_id) = wire::int32(input).field("Node.node_id")?;
+        let (input, listeners) =
+            wire::array(input, flexible, Listener::least_size(version), |input| {
+                Listener::decode(input, version)
+            })
+            .field("Node.listeners")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                node_id,
+                listeners,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Node>(6);
 
 /// Part of [`DescribeQuorumResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -516,6 +656,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        5
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible).field("Listener.name")?;
@@ -526,13 +671,23 @@ impl Listener {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("Listener.name")?;
-        (input, this.host) = wire::string(input, flexible).field("Listener.host")?;
-        (input, this.port) = wire::uint16(input).field("Listener.port")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, name) = wire::string(input, flexible).field("Listener.name")?;
+        let (input, host) = wire::string(input, flexible).field("Listener.host")?;
+        let (input, port) = wire::uint16(input).field("Listener.port")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                host,
+                port,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Listener>(5);

@@ -49,13 +49,21 @@ impl Message for DescribeShareGroupOffsetsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.groups) = wire::array(input, flexible, |input| {
-            DescribeShareGroupOffsetsRequestGroup::decode(input, version)
-        })
+        let (input, groups) = wire::array(
+            input,
+            flexible,
+            DescribeShareGroupOffsetsRequestGroup::least_size(version),
+            |input| DescribeShareGroupOffsetsRequestGroup::decode(input, version),
+        )
         .field("groups")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                groups,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -92,6 +100,11 @@ impl Default for DescribeShareGroupOffsetsRequestGroup {
 }
 
 impl DescribeShareGroupOffsetsRequestGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.group_id, flexible)
@@ -106,19 +119,31 @@ impl DescribeShareGroupOffsetsRequestGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible)
+        let (input, group_id) = wire::string(input, flexible)
             .field("DescribeShareGroupOffsetsRequestGroup.group_id")?;
-        (input, this.topics) = wire::nullable_array(input, flexible, |input| {
-            DescribeShareGroupOffsetsRequestTopic::decode(input, version)
-        })
+        let (input, topics) = wire::nullable_array(
+            input,
+            flexible,
+            DescribeShareGroupOffsetsRequestTopic::least_size(version),
+            |input| DescribeShareGroupOffsetsRequestTopic::decode(input, version),
+        )
         .field("DescribeShareGroupOffsetsRequestGroup.topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeShareGroupOffsetsRequestGroup>(3);
 
 /// Part of [`DescribeShareGroupOffsetsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -138,6 +163,11 @@ pub struct DescribeShareGroupOffsetsRequestTopic {
 }
 
 impl DescribeShareGroupOffsetsRequestTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic_name, flexible)
@@ -152,17 +182,26 @@ impl DescribeShareGroupOffsetsRequestTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) = wire::string(input, flexible)
+        let (input, topic_name) = wire::string(input, flexible)
             .field("DescribeShareGroupOffsetsRequestTopic.topic_name")?;
-        (input, this.partitions) = wire::array(input, flexible, wire::int32)
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("DescribeShareGroupOffsetsRequestTopic.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeShareGroupOffsetsRequestTopic>(3);
 
 /// `DescribeShareGroupOffsetsResponse`, versions 0-1.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -203,14 +242,23 @@ impl Message for DescribeShareGroupOffsetsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.groups) = wire::array(input, flexible, |input| {
-            DescribeShareGroupOffsetsResponseGroup::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, groups) = wire::array(
+            input,
+            flexible,
+            DescribeShareGroupOffsetsResponseGroup::least_size(version),
+            |input| DescribeShareGroupOffsetsResponseGroup::decode(input, version),
+        )
         .field("groups")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                groups,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -244,6 +292,11 @@ pub struct DescribeShareGroupOffsetsResponseGroup {
 }
 
 impl DescribeShareGroupOffsetsResponseGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.group_id, flexible)
@@ -261,23 +314,37 @@ impl DescribeShareGroupOffsetsResponseGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible)
+        let (input, group_id) = wire::string(input, flexible)
             .field("DescribeShareGroupOffsetsResponseGroup.group_id")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            DescribeShareGroupOffsetsResponseTopic::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            DescribeShareGroupOffsetsResponseTopic::least_size(version),
+            |input| DescribeShareGroupOffsetsResponseTopic::decode(input, version),
+        )
         .field("DescribeShareGroupOffsetsResponseGroup.topics")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("DescribeShareGroupOffsetsResponseGroup.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("DescribeShareGroupOffsetsResponseGroup.error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                topics,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeShareGroupOffsetsResponseGroup>(6);
 
 /// Part of [`DescribeShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -299,6 +366,11 @@ pub struct DescribeShareGroupOffsetsResponseTopic {
 }
 
 impl DescribeShareGroupOffsetsResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        19
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic_name, flexible)
@@ -314,21 +386,34 @@ impl DescribeShareGroupOffsetsResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) = wire::string(input, flexible)
+        let (input, topic_name) = wire::string(input, flexible)
             .field("DescribeShareGroupOffsetsResponseTopic.topic_name")?;
-        (input, this.topic_id) =
+        let (input, topic_id) =
             wire::uuid(input).field("DescribeShareGroupOffsetsResponseTopic.topic_id")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            DescribeShareGroupOffsetsResponsePartition::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            DescribeShareGroupOffsetsResponsePartition::least_size(version),
+            |input| DescribeShareGroupOffsetsResponsePartition::decode(input, version),
+        )
         .field("DescribeShareGroupOffsetsResponseTopic.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeShareGroupOffsetsResponseTopic>(19);
 
 /// Part of [`DescribeShareGroupOffsetsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -370,6 +455,14 @@ impl Default for DescribeShareGroupOffsetsResponsePartition {
 }
 
 impl DescribeShareGroupOffsetsResponsePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 20,
+            _ => 28,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -386,24 +479,38 @@ impl DescribeShareGroupOffsetsResponsePartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) = wire::int32(input)
+        let (input, partition_index) = wire::int32(input)
             .field("DescribeShareGroupOffsetsResponsePartition.partition_index")?;
-        (input, this.start_offset) =
+        let (input, start_offset) =
             wire::int64(input).field("DescribeShareGroupOffsetsResponsePartition.start_offset")?;
-        (input, this.leader_epoch) =
+        let (input, leader_epoch) =
             wire::int32(input).field("DescribeShareGroupOffsetsResponsePartition.leader_epoch")?;
-        if version >= 1 {
-            (input, this.lag) =
-                wire::int64(input).field("DescribeShareGroupOffsetsResponsePartition.lag")?;
-        }
-        (input, this.error_code) =
+        let (input, lag) = if version >= 1 {
+            wire::int64(input).field("DescribeShareGroupOffsetsResponsePartition.lag")?
+        } else {
+            (input, -1)
+        };
+        let (input, error_code) =
             wire::int16(input).field("DescribeShareGroupOffsetsResponsePartition.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("DescribeShareGroupOffsetsResponsePartition.error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                start_offset,
+                leader_epoch,
+                lag,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeShareGroupOffsetsResponsePartition>(20);

@@ -8,7 +8,7 @@
 use crate::{
     ApiKey, EncodeError, Message, Request, Response, Uuid, VersionRange,
     wire::{
-        self, EncodeResultExt as _, Encoder, Input, Parsed, ParsedExt as _, TaggedFields,
+        self, EncodeResultExt as _, Encoder, Input, NodeIds, Parsed, ParsedExt as _, TaggedFields,
         UnknownTaggedField,
     },
 };
@@ -69,17 +69,27 @@ impl Message for DescribeTopicPartitionsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            TopicRequest::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            TopicRequest::least_size(version),
+            |input| TopicRequest::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.response_partition_limit) =
+        let (input, response_partition_limit) =
             wire::int32(input).field("response_partition_limit")?;
-        (input, this.cursor) =
+        let (input, cursor) =
             wire::nullable_struct(input, |input| Cursor::decode(input, version)).field("cursor")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topics,
+                response_partition_limit,
+                cursor,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -104,6 +114,11 @@ pub struct TopicRequest {
 }
 
 impl TopicRequest {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        2
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -113,14 +128,22 @@ impl TopicRequest {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("TopicRequest.name")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, name) = wire::string(input, flexible).field("TopicRequest.name")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicRequest>(2);
 
 /// Part of [`DescribeTopicPartitionsRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -150,13 +173,20 @@ impl Cursor {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) = wire::string(input, flexible).field("Cursor.topic_name")?;
-        (input, this.partition_index) = wire::int32(input).field("Cursor.partition_index")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topic_name) = wire::string(input, flexible).field("Cursor.topic_name")?;
+        let (input, partition_index) = wire::int32(input).field("Cursor.partition_index")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                partition_index,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -205,17 +235,27 @@ impl Message for DescribeTopicPartitionsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            DescribeTopicPartitionsResponseTopic::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            DescribeTopicPartitionsResponseTopic::least_size(version),
+            |input| DescribeTopicPartitionsResponseTopic::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.next_cursor) =
+        let (input, next_cursor) =
             wire::nullable_struct(input, |input| ResponseCursor::decode(input, version))
                 .field("next_cursor")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                next_cursor,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -267,6 +307,11 @@ impl Default for DescribeTopicPartitionsResponseTopic {
 }
 
 impl DescribeTopicPartitionsResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        26
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int16(self.error_code);
@@ -285,27 +330,43 @@ impl DescribeTopicPartitionsResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("DescribeTopicPartitionsResponseTopic.error_code")?;
-        (input, this.name) = wire::nullable_string(input, flexible)
+        let (input, name) = wire::nullable_string(input, flexible)
             .field("DescribeTopicPartitionsResponseTopic.name")?;
-        (input, this.topic_id) =
+        let (input, topic_id) =
             wire::uuid(input).field("DescribeTopicPartitionsResponseTopic.topic_id")?;
-        (input, this.is_internal) =
+        let (input, is_internal) =
             wire::boolean(input).field("DescribeTopicPartitionsResponseTopic.is_internal")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            DescribeTopicPartitionsResponsePartition::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            DescribeTopicPartitionsResponsePartition::least_size(version),
+            |input| DescribeTopicPartitionsResponsePartition::decode(input, version),
+        )
         .field("DescribeTopicPartitionsResponseTopic.partitions")?;
-        (input, this.topic_authorized_operations) = wire::int32(input)
+        let (input, topic_authorized_operations) = wire::int32(input)
             .field("DescribeTopicPartitionsResponseTopic.topic_authorized_operations")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                error_code,
+                name,
+                topic_id,
+                is_internal,
+                partitions,
+                topic_authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeTopicPartitionsResponseTopic>(26);
 
 /// Part of [`DescribeTopicPartitionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -324,15 +385,15 @@ pub struct DescribeTopicPartitionsResponsePartition {
     /// `LeaderEpoch`: int32, versions 0+, default -1, ignorable.
     pub leader_epoch: i32,
     /// `ReplicaNodes`: array of int32, versions 0+.
-    pub replica_nodes: Vec<i32>,
+    pub replica_nodes: NodeIds,
     /// `IsrNodes`: array of int32, versions 0+.
-    pub isr_nodes: Vec<i32>,
+    pub isr_nodes: NodeIds,
     /// `EligibleLeaderReplicas`: array of int32, versions 0+, nullable in 0+, default null.
     pub eligible_leader_replicas: Option<Vec<i32>>,
     /// `LastKnownElr`: array of int32, versions 0+, nullable in 0+, default null.
     pub last_known_elr: Option<Vec<i32>>,
     /// `OfflineReplicas`: array of int32, versions 0+, ignorable.
-    pub offline_replicas: Vec<i32>,
+    pub offline_replicas: NodeIds,
     /// Tagged fields that this schema does not have.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
@@ -345,33 +406,32 @@ impl Default for DescribeTopicPartitionsResponsePartition {
             partition_index: 0,
             leader_id: 0,
             leader_epoch: -1,
-            replica_nodes: Vec::new(),
-            isr_nodes: Vec::new(),
+            replica_nodes: NodeIds::default(),
+            isr_nodes: NodeIds::default(),
             eligible_leader_replicas: None,
             last_known_elr: None,
-            offline_replicas: Vec::new(),
+            offline_replicas: NodeIds::default(),
             unknown_tagged_fields: Vec::new(),
         }
     }
 }
 
 impl DescribeTopicPartitionsResponsePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        20
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int16(self.error_code);
         out.int32(self.partition_index);
         out.int32(self.leader_id);
         out.int32(self.leader_epoch);
-        out.array_len(self.replica_nodes.len(), flexible)
+        out.node_ids(&self.replica_nodes, flexible)
             .field("DescribeTopicPartitionsResponsePartition.replica_nodes")?;
-        for item in &self.replica_nodes {
-            out.int32(*item);
-        }
-        out.array_len(self.isr_nodes.len(), flexible)
+        out.node_ids(&self.isr_nodes, flexible)
             .field("DescribeTopicPartitionsResponsePartition.isr_nodes")?;
-        for item in &self.isr_nodes {
-            out.int32(*item);
-        }
         out.nullable_array_len(
             self.eligible_leader_replicas.as_ref().map(Vec::len),
             flexible,
@@ -385,41 +445,56 @@ impl DescribeTopicPartitionsResponsePartition {
         for item in self.last_known_elr.iter().flatten() {
             out.int32(*item);
         }
-        out.array_len(self.offline_replicas.len(), flexible)
+        out.node_ids(&self.offline_replicas, flexible)
             .field("DescribeTopicPartitionsResponsePartition.offline_replicas")?;
-        for item in &self.offline_replicas {
-            out.int32(*item);
-        }
         let tagged = TaggedFields::new();
         tagged.finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("DescribeTopicPartitionsResponsePartition.error_code")?;
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("DescribeTopicPartitionsResponsePartition.partition_index")?;
-        (input, this.leader_id) =
+        let (input, leader_id) =
             wire::int32(input).field("DescribeTopicPartitionsResponsePartition.leader_id")?;
-        (input, this.leader_epoch) =
+        let (input, leader_epoch) =
             wire::int32(input).field("DescribeTopicPartitionsResponsePartition.leader_epoch")?;
-        (input, this.replica_nodes) = wire::array(input, flexible, wire::int32)
+        let (input, replica_nodes) = wire::node_ids(input, flexible)
             .field("DescribeTopicPartitionsResponsePartition.replica_nodes")?;
-        (input, this.isr_nodes) = wire::array(input, flexible, wire::int32)
+        let (input, isr_nodes) = wire::node_ids(input, flexible)
             .field("DescribeTopicPartitionsResponsePartition.isr_nodes")?;
-        (input, this.eligible_leader_replicas) = wire::nullable_array(input, flexible, wire::int32)
-            .field("DescribeTopicPartitionsResponsePartition.eligible_leader_replicas")?;
-        (input, this.last_known_elr) = wire::nullable_array(input, flexible, wire::int32)
-            .field("DescribeTopicPartitionsResponsePartition.last_known_elr")?;
-        (input, this.offline_replicas) = wire::array(input, flexible, wire::int32)
+        let (input, eligible_leader_replicas) =
+            wire::nullable_fixed_array(input, flexible, i32::from_be_bytes)
+                .field("DescribeTopicPartitionsResponsePartition.eligible_leader_replicas")?;
+        let (input, last_known_elr) =
+            wire::nullable_fixed_array(input, flexible, i32::from_be_bytes)
+                .field("DescribeTopicPartitionsResponsePartition.last_known_elr")?;
+        let (input, offline_replicas) = wire::node_ids(input, flexible)
             .field("DescribeTopicPartitionsResponsePartition.offline_replicas")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                error_code,
+                partition_index,
+                leader_id,
+                leader_epoch,
+                replica_nodes,
+                isr_nodes,
+                eligible_leader_replicas,
+                last_known_elr,
+                offline_replicas,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeTopicPartitionsResponsePartition>(20);
 
 /// Part of [`DescribeTopicPartitionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -449,14 +524,21 @@ impl ResponseCursor {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_name) =
+        let (input, topic_name) =
             wire::string(input, flexible).field("ResponseCursor.topic_name")?;
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("ResponseCursor.partition_index")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_name,
+                partition_index,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }

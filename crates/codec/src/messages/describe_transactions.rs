@@ -50,12 +50,16 @@ impl Message for DescribeTransactionsRequest {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.transactional_ids) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("transactional_ids")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, transactional_ids) =
+            wire::string_array(input, flexible).field("transactional_ids")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                transactional_ids,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -104,14 +108,23 @@ impl Message for DescribeTransactionsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.transaction_states) = wire::array(input, flexible, |input| {
-            TransactionState::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, transaction_states) = wire::array(
+            input,
+            flexible,
+            TransactionState::least_size(version),
+            |input| TransactionState::decode(input, version),
+        )
         .field("transaction_states")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                transaction_states,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -153,6 +166,11 @@ pub struct TransactionState {
 }
 
 impl TransactionState {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        28
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int16(self.error_code);
@@ -174,28 +192,45 @@ impl TransactionState {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("TransactionState.error_code")?;
-        (input, this.transactional_id) =
+        let (input, error_code) = wire::int16(input).field("TransactionState.error_code")?;
+        let (input, transactional_id) =
             wire::string(input, flexible).field("TransactionState.transactional_id")?;
-        (input, this.transaction_state) =
+        let (input, transaction_state) =
             wire::string(input, flexible).field("TransactionState.transaction_state")?;
-        (input, this.transaction_timeout_ms) =
+        let (input, transaction_timeout_ms) =
             wire::int32(input).field("TransactionState.transaction_timeout_ms")?;
-        (input, this.transaction_start_time_ms) =
+        let (input, transaction_start_time_ms) =
             wire::int64(input).field("TransactionState.transaction_start_time_ms")?;
-        (input, this.producer_id) = wire::int64(input).field("TransactionState.producer_id")?;
-        (input, this.producer_epoch) =
+        let (input, producer_id) = wire::int64(input).field("TransactionState.producer_id")?;
+        let (input, producer_epoch) =
             wire::int16(input).field("TransactionState.producer_epoch")?;
-        (input, this.topics) =
-            wire::array(input, flexible, |input| TopicData::decode(input, version))
-                .field("TransactionState.topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topics) =
+            wire::array(input, flexible, TopicData::least_size(version), |input| {
+                TopicData::decode(input, version)
+            })
+            .field("TransactionState.topics")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                error_code,
+                transactional_id,
+                transaction_state,
+                transaction_timeout_ms,
+                transaction_start_time_ms,
+                producer_id,
+                producer_epoch,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TransactionState>(28);
 
 /// Part of [`DescribeTransactionsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -215,6 +250,11 @@ pub struct TopicData {
 }
 
 impl TopicData {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic, flexible).field("TopicData.topic")?;
@@ -228,13 +268,22 @@ impl TopicData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) = wire::string(input, flexible).field("TopicData.topic")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TopicData.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topic) = wire::string(input, flexible).field("TopicData.topic")?;
+        let (input, partitions) =
+            wire::fixed_array(input, flexible, i32::from_be_bytes).field("TopicData.partitions")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicData>(3);

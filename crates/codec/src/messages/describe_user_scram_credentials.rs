@@ -59,12 +59,19 @@ impl Message for DescribeUserScramCredentialsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.users) =
-            wire::nullable_array(input, flexible, |input| UserName::decode(input, version))
-                .field("users")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, users) =
+            wire::nullable_array(input, flexible, UserName::least_size(version), |input| {
+                UserName::decode(input, version)
+            })
+            .field("users")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                users,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -89,6 +96,11 @@ pub struct UserName {
 }
 
 impl UserName {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        2
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible).field("UserName.name")?;
@@ -97,14 +109,22 @@ impl UserName {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("UserName.name")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, name) = wire::string(input, flexible).field("UserName.name")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<UserName>(2);
 
 /// `DescribeUserScramCredentialsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,17 +185,28 @@ impl Message for DescribeUserScramCredentialsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.results) = wire::array(input, flexible, |input| {
-            DescribeUserScramCredentialsResult::decode(input, version)
-        })
+        let (input, results) = wire::array(
+            input,
+            flexible,
+            DescribeUserScramCredentialsResult::least_size(version),
+            |input| DescribeUserScramCredentialsResult::decode(input, version),
+        )
         .field("results")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -221,6 +252,11 @@ impl Default for DescribeUserScramCredentialsResult {
 }
 
 impl DescribeUserScramCredentialsResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.user, flexible)
@@ -238,23 +274,37 @@ impl DescribeUserScramCredentialsResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.user) =
+        let (input, user) =
             wire::string(input, flexible).field("DescribeUserScramCredentialsResult.user")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("DescribeUserScramCredentialsResult.error_code")?;
-        (input, this.error_message) = wire::nullable_string(input, flexible)
+        let (input, error_message) = wire::nullable_string(input, flexible)
             .field("DescribeUserScramCredentialsResult.error_message")?;
-        (input, this.credential_infos) = wire::array(input, flexible, |input| {
-            CredentialInfo::decode(input, version)
-        })
+        let (input, credential_infos) = wire::array(
+            input,
+            flexible,
+            CredentialInfo::least_size(version),
+            |input| CredentialInfo::decode(input, version),
+        )
         .field("DescribeUserScramCredentialsResult.credential_infos")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                user,
+                error_code,
+                error_message,
+                credential_infos,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribeUserScramCredentialsResult>(6);
 
 /// Part of [`DescribeUserScramCredentialsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -274,6 +324,11 @@ pub struct CredentialInfo {
 }
 
 impl CredentialInfo {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int8(self.mechanism);
         out.int32(self.iterations);
@@ -282,11 +337,20 @@ impl CredentialInfo {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.mechanism) = wire::int8(input).field("CredentialInfo.mechanism")?;
-        (input, this.iterations) = wire::int32(input).field("CredentialInfo.iterations")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, mechanism) = wire::int8(input).field("CredentialInfo.mechanism")?;
+        let (input, iterations) = wire::int32(input).field("CredentialInfo.iterations")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                mechanism,
+                iterations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CredentialInfo>(6);

@@ -73,19 +73,33 @@ impl Message for ElectLeadersRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 1 {
-            (input, this.election_type) = wire::int8(input).field("election_type")?;
-        }
-        (input, this.topic_partitions) = wire::nullable_array(input, flexible, |input| {
-            TopicPartitions::decode(input, version)
-        })
+        let (input, election_type) = if version >= 1 {
+            wire::int8(input).field("election_type")?
+        } else {
+            (input, 0)
+        };
+        let (input, topic_partitions) = wire::nullable_array(
+            input,
+            flexible,
+            TopicPartitions::least_size(version),
+            |input| TopicPartitions::decode(input, version),
+        )
         .field("topic_partitions")?;
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                election_type,
+                topic_partitions,
+                timeout_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -112,6 +126,14 @@ pub struct TopicPartitions {
 }
 
 impl TopicPartitions {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.topic, flexible)
@@ -128,18 +150,29 @@ impl TopicPartitions {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) = wire::string(input, flexible).field("TopicPartitions.topic")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TopicPartitions.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, topic) = wire::string(input, flexible).field("TopicPartitions.topic")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("TopicPartitions.partitions")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicPartitions>(3);
 
 /// `ElectLeadersResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -190,19 +223,33 @@ impl Message for ElectLeadersResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if version >= 1 {
-            (input, this.error_code) = wire::int16(input).field("error_code")?;
-        }
-        (input, this.replica_election_results) = wire::array(input, flexible, |input| {
-            ReplicaElectionResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = if version >= 1 {
+            wire::int16(input).field("error_code")?
+        } else {
+            (input, 0)
+        };
+        let (input, replica_election_results) = wire::array(
+            input,
+            flexible,
+            ReplicaElectionResult::least_size(version),
+            |input| ReplicaElectionResult::decode(input, version),
+        )
         .field("replica_election_results")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                replica_election_results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -232,6 +279,14 @@ pub struct ReplicaElectionResult {
 }
 
 impl ReplicaElectionResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.string(&self.topic, flexible)
@@ -248,20 +303,34 @@ impl ReplicaElectionResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) = wire::string(input, flexible).field("ReplicaElectionResult.topic")?;
-        (input, this.partition_result) = wire::array(input, flexible, |input| {
-            PartitionResult::decode(input, version)
-        })
+        let (input, topic) = wire::string(input, flexible).field("ReplicaElectionResult.topic")?;
+        let (input, partition_result) = wire::array(
+            input,
+            flexible,
+            PartitionResult::least_size(version),
+            |input| PartitionResult::decode(input, version),
+        )
         .field("ReplicaElectionResult.partition_result")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic,
+                partition_result,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ReplicaElectionResult>(3);
 
 /// Part of [`ElectLeadersResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -294,6 +363,11 @@ impl Default for PartitionResult {
 }
 
 impl PartitionResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        8
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 2;
         out.int32(self.partition_id);
@@ -307,16 +381,28 @@ impl PartitionResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_id) = wire::int32(input).field("PartitionResult.partition_id")?;
-        (input, this.error_code) = wire::int16(input).field("PartitionResult.error_code")?;
-        (input, this.error_message) =
+        let (input, partition_id) = wire::int32(input).field("PartitionResult.partition_id")?;
+        let (input, error_code) = wire::int16(input).field("PartitionResult.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("PartitionResult.error_message")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_id,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<PartitionResult>(8);

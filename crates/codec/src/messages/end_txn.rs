@@ -58,15 +58,25 @@ impl Message for EndTxnRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.transactional_id) = wire::string(input, flexible).field("transactional_id")?;
-        (input, this.producer_id) = wire::int64(input).field("producer_id")?;
-        (input, this.producer_epoch) = wire::int16(input).field("producer_epoch")?;
-        (input, this.committed) = wire::boolean(input).field("committed")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, transactional_id) = wire::string(input, flexible).field("transactional_id")?;
+        let (input, producer_id) = wire::int64(input).field("producer_id")?;
+        let (input, producer_epoch) = wire::int16(input).field("producer_epoch")?;
+        let (input, committed) = wire::boolean(input).field("committed")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                transactional_id,
+                producer_id,
+                producer_epoch,
+                committed,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -133,17 +143,33 @@ impl Message for EndTxnResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        if version >= 5 {
-            (input, this.producer_id) = wire::int64(input).field("producer_id")?;
-            (input, this.producer_epoch) = wire::int16(input).field("producer_epoch")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, producer_id) = if version >= 5 {
+            wire::int64(input).field("producer_id")?
+        } else {
+            (input, -1)
+        };
+        let (input, producer_epoch) = if version >= 5 {
+            wire::int16(input).field("producer_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                producer_id,
+                producer_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

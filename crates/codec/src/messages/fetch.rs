@@ -135,47 +135,85 @@ impl Message for FetchRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 12;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 14 {
-            (input, this.replica_id) = wire::int32(input).field("replica_id")?;
-        }
-        (input, this.max_wait_ms) = wire::int32(input).field("max_wait_ms")?;
-        (input, this.min_bytes) = wire::int32(input).field("min_bytes")?;
-        (input, this.max_bytes) = wire::int32(input).field("max_bytes")?;
-        (input, this.isolation_level) = wire::int8(input).field("isolation_level")?;
-        if version >= 7 {
-            (input, this.session_id) = wire::int32(input).field("session_id")?;
-            (input, this.session_epoch) = wire::int32(input).field("session_epoch")?;
-        }
-        (input, this.topics) =
-            wire::array(input, flexible, |input| FetchTopic::decode(input, version))
-                .field("topics")?;
-        if version >= 7 {
-            (input, this.forgotten_topics_data) = wire::array(input, flexible, |input| {
-                ForgottenTopic::decode(input, version)
+        let (input, replica_id) = if version <= 14 {
+            wire::int32(input).field("replica_id")?
+        } else {
+            (input, -1)
+        };
+        let (input, max_wait_ms) = wire::int32(input).field("max_wait_ms")?;
+        let (input, min_bytes) = wire::int32(input).field("min_bytes")?;
+        let (input, max_bytes) = wire::int32(input).field("max_bytes")?;
+        let (input, isolation_level) = wire::int8(input).field("isolation_level")?;
+        let (input, session_id) = if version >= 7 {
+            wire::int32(input).field("session_id")?
+        } else {
+            (input, 0)
+        };
+        let (input, session_epoch) = if version >= 7 {
+            wire::int32(input).field("session_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, topics) =
+            wire::array(input, flexible, FetchTopic::least_size(version), |input| {
+                FetchTopic::decode(input, version)
             })
-            .field("forgotten_topics_data")?;
-        }
-        if version >= 11 {
-            (input, this.rack_id) = wire::string(input, flexible).field("rack_id")?;
-        }
-        if flexible {
-            input = wire::tagged_fields(input, &mut this.unknown_tagged_fields, |tag, content| {
+            .field("topics")?;
+        let (input, forgotten_topics_data) = if version >= 7 {
+            wire::array(
+                input,
+                flexible,
+                ForgottenTopic::least_size(version),
+                |input| ForgottenTopic::decode(input, version),
+            )
+            .field("forgotten_topics_data")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, rack_id) = if version >= 11 {
+            wire::string(input, flexible).field("rack_id")?
+        } else {
+            (input, String::new())
+        };
+        let mut cluster_id = None;
+        let mut replica_state = ReplicaState::default();
+        let mut unknown_tagged_fields = Vec::new();
+        let input = if flexible {
+            wire::tagged_fields(input, &mut unknown_tagged_fields, |tag, content| {
                 let rest;
                 match tag {
                     0 => {
-                        (rest, this.cluster_id) =
+                        (rest, cluster_id) =
                             wire::nullable_string(content, true).field("cluster_id")?
                     }
                     1 if version >= 15 => {
-                        (rest, this.replica_state) = ReplicaState::decode(content, version)?
+                        (rest, replica_state) = ReplicaState::decode(content, version)?
                     }
                     _ => return Ok(None),
                 }
                 Ok(Some(rest))
-            })?;
-        }
-        Ok((input, this))
+            })?
+        } else {
+            input
+        };
+        Ok((
+            input,
+            Self {
+                cluster_id,
+                replica_id,
+                replica_state,
+                max_wait_ms,
+                min_bytes,
+                max_bytes,
+                isolation_level,
+                session_id,
+                session_epoch,
+                topics,
+                forgotten_topics_data,
+                rack_id,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -220,12 +258,19 @@ impl ReplicaState {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.replica_id) = wire::int32(input).field("ReplicaState.replica_id")?;
-        (input, this.replica_epoch) = wire::int64(input).field("ReplicaState.replica_epoch")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, replica_id) = wire::int32(input).field("ReplicaState.replica_id")?;
+        let (input, replica_epoch) = wire::int64(input).field("ReplicaState.replica_epoch")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                replica_id,
+                replica_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -249,6 +294,15 @@ pub struct FetchTopic {
 }
 
 impl FetchTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=11 => 6,
+            12 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 12;
         if version <= 12 {
@@ -270,25 +324,44 @@ impl FetchTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 12;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 12 {
-            (input, this.topic) = wire::string(input, flexible).field("FetchTopic.topic")?;
-        }
-        if version >= 13 {
-            (input, this.topic_id) = wire::uuid(input).field("FetchTopic.topic_id")?;
-        }
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            FetchPartition::decode(input, version)
-        })
+        let (input, topic) = if version <= 12 {
+            wire::string(input, flexible).field("FetchTopic.topic")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 13 {
+            wire::uuid(input).field("FetchTopic.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            FetchPartition::least_size(version),
+            |input| FetchPartition::decode(input, version),
+        )
         .field("FetchTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic,
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<FetchTopic>(3);
 
 /// Part of [`FetchRequest`], versions 4+.
 #[derive(Clone, Debug, PartialEq)]
@@ -336,6 +409,16 @@ impl Default for FetchPartition {
 }
 
 impl FetchPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 16,
+            5..=8 => 24,
+            9..=11 => 28,
+            _ => 33,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 12;
         out.int32(self.partition);
@@ -372,45 +455,68 @@ impl FetchPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 12;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition) = wire::int32(input).field("FetchPartition.partition")?;
-        if version >= 9 {
-            (input, this.current_leader_epoch) =
-                wire::int32(input).field("FetchPartition.current_leader_epoch")?;
-        }
-        (input, this.fetch_offset) = wire::int64(input).field("FetchPartition.fetch_offset")?;
-        if version >= 12 {
-            (input, this.last_fetched_epoch) =
-                wire::int32(input).field("FetchPartition.last_fetched_epoch")?;
-        }
-        if version >= 5 {
-            (input, this.log_start_offset) =
-                wire::int64(input).field("FetchPartition.log_start_offset")?;
-        }
-        (input, this.partition_max_bytes) =
+        let (input, partition) = wire::int32(input).field("FetchPartition.partition")?;
+        let (input, current_leader_epoch) = if version >= 9 {
+            wire::int32(input).field("FetchPartition.current_leader_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, fetch_offset) = wire::int64(input).field("FetchPartition.fetch_offset")?;
+        let (input, last_fetched_epoch) = if version >= 12 {
+            wire::int32(input).field("FetchPartition.last_fetched_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, log_start_offset) = if version >= 5 {
+            wire::int64(input).field("FetchPartition.log_start_offset")?
+        } else {
+            (input, -1)
+        };
+        let (input, partition_max_bytes) =
             wire::int32(input).field("FetchPartition.partition_max_bytes")?;
-        if flexible {
-            input = wire::tagged_fields(input, &mut this.unknown_tagged_fields, |tag, content| {
+        let mut replica_directory_id = Uuid::ZERO;
+        let mut high_watermark = i64::MAX;
+        let mut unknown_tagged_fields = Vec::new();
+        let input = if flexible {
+            wire::tagged_fields(input, &mut unknown_tagged_fields, |tag, content| {
                 let rest;
                 match tag {
                     0 if version >= 17 => {
-                        (rest, this.replica_directory_id) =
+                        (rest, replica_directory_id) =
                             wire::uuid(content).field("FetchPartition.replica_directory_id")?
                     }
                     1 if version >= 18 => {
-                        (rest, this.high_watermark) =
+                        (rest, high_watermark) =
                             wire::int64(content).field("FetchPartition.high_watermark")?
                     }
                     _ => return Ok(None),
                 }
                 Ok(Some(rest))
-            })?;
-        }
-        Ok((input, this))
+            })?
+        } else {
+            input
+        };
+        Ok((
+            input,
+            Self {
+                partition,
+                current_leader_epoch,
+                fetch_offset,
+                last_fetched_epoch,
+                log_start_offset,
+                partition_max_bytes,
+                replica_directory_id,
+                high_watermark,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<FetchPartition>(16);
 
 /// Part of [`FetchRequest`], versions 7+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -432,6 +538,15 @@ pub struct ForgottenTopic {
 }
 
 impl ForgottenTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=11 => 6,
+            12 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 12;
         if version <= 12 {
@@ -453,23 +568,39 @@ impl ForgottenTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 12;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 12 {
-            (input, this.topic) = wire::string(input, flexible).field("ForgottenTopic.topic")?;
-        }
-        if version >= 13 {
-            (input, this.topic_id) = wire::uuid(input).field("ForgottenTopic.topic_id")?;
-        }
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("ForgottenTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, topic) = if version <= 12 {
+            wire::string(input, flexible).field("ForgottenTopic.topic")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 13 {
+            wire::uuid(input).field("ForgottenTopic.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("ForgottenTopic.partitions")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic,
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ForgottenTopic>(3);
 
 /// `FetchResponse`, versions 4-18.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -537,31 +668,55 @@ impl Message for FetchResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 12;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if version >= 7 {
-            (input, this.error_code) = wire::int16(input).field("error_code")?;
-            (input, this.session_id) = wire::int32(input).field("session_id")?;
-        }
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            FetchableTopicResponse::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = if version >= 7 {
+            wire::int16(input).field("error_code")?
+        } else {
+            (input, 0)
+        };
+        let (input, session_id) = if version >= 7 {
+            wire::int32(input).field("session_id")?
+        } else {
+            (input, 0)
+        };
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            FetchableTopicResponse::least_size(version),
+            |input| FetchableTopicResponse::decode(input, version),
+        )
         .field("responses")?;
-        if flexible {
-            input = wire::tagged_fields(input, &mut this.unknown_tagged_fields, |tag, content| {
+        let mut node_endpoints = Vec::new();
+        let mut unknown_tagged_fields = Vec::new();
+        let input = if flexible {
+            wire::tagged_fields(input, &mut unknown_tagged_fields, |tag, content| {
                 let rest;
                 match tag {
                     0 if version >= 16 => {
-                        (rest, this.node_endpoints) =
-                            wire::array(content, true, |input| NodeEndpoint::decode(input, version))
-                                .field("node_endpoints")?
+                        (rest, node_endpoints) =
+                            wire::array(content, true, NodeEndpoint::least_size(version), |input| {
+                                NodeEndpoint::decode(input, version)
+                            })
+                            .field("node_endpoints")?
                     }
                     _ => return Ok(None),
                 }
                 Ok(Some(rest))
-            })?;
-        }
-        Ok((input, this))
+            })?
+        } else {
+            input
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                session_id,
+                responses,
+                node_endpoints,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -593,6 +748,15 @@ pub struct FetchableTopicResponse {
 }
 
 impl FetchableTopicResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=11 => 6,
+            12 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 12;
         if version <= 12 {
@@ -614,26 +778,44 @@ impl FetchableTopicResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 12;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 12 {
-            (input, this.topic) =
-                wire::string(input, flexible).field("FetchableTopicResponse.topic")?;
-        }
-        if version >= 13 {
-            (input, this.topic_id) = wire::uuid(input).field("FetchableTopicResponse.topic_id")?;
-        }
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            PartitionData::decode(input, version)
-        })
+        let (input, topic) = if version <= 12 {
+            wire::string(input, flexible).field("FetchableTopicResponse.topic")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 13 {
+            wire::uuid(input).field("FetchableTopicResponse.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            PartitionData::least_size(version),
+            |input| PartitionData::decode(input, version),
+        )
         .field("FetchableTopicResponse.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic,
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<FetchableTopicResponse>(3);
 
 /// Part of [`FetchResponse`], versions 4+.
 #[derive(Clone, Debug, PartialEq)]
@@ -690,6 +872,16 @@ impl Default for PartitionData {
 }
 
 impl PartitionData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 30,
+            5..=10 => 38,
+            11 => 42,
+            _ => 37,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 12;
         out.int32(self.partition_index);
@@ -754,44 +946,72 @@ impl PartitionData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 12;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
-            wire::int32(input).field("PartitionData.partition_index")?;
-        (input, this.error_code) = wire::int16(input).field("PartitionData.error_code")?;
-        (input, this.high_watermark) = wire::int64(input).field("PartitionData.high_watermark")?;
-        (input, this.last_stable_offset) =
+        let (input, partition_index) = wire::int32(input).field("PartitionData.partition_index")?;
+        let (input, error_code) = wire::int16(input).field("PartitionData.error_code")?;
+        let (input, high_watermark) = wire::int64(input).field("PartitionData.high_watermark")?;
+        let (input, last_stable_offset) =
             wire::int64(input).field("PartitionData.last_stable_offset")?;
-        if version >= 5 {
-            (input, this.log_start_offset) =
-                wire::int64(input).field("PartitionData.log_start_offset")?;
-        }
-        (input, this.aborted_transactions) = wire::nullable_array(input, flexible, |input| {
-            AbortedTransaction::decode(input, version)
-        })
+        let (input, log_start_offset) = if version >= 5 {
+            wire::int64(input).field("PartitionData.log_start_offset")?
+        } else {
+            (input, -1)
+        };
+        let (input, aborted_transactions) = wire::nullable_array(
+            input,
+            flexible,
+            AbortedTransaction::least_size(version),
+            |input| AbortedTransaction::decode(input, version),
+        )
         .field("PartitionData.aborted_transactions")?;
-        if version >= 11 {
-            (input, this.preferred_read_replica) =
-                wire::int32(input).field("PartitionData.preferred_read_replica")?;
-        }
-        (input, this.records) =
+        let (input, preferred_read_replica) = if version >= 11 {
+            wire::int32(input).field("PartitionData.preferred_read_replica")?
+        } else {
+            (input, -1)
+        };
+        let (input, records) =
             wire::nullable_records(input, flexible).field("PartitionData.records")?;
-        if flexible {
-            input = wire::tagged_fields(input, &mut this.unknown_tagged_fields, |tag, content| {
+        let mut diverging_epoch = EpochEndOffset::default();
+        let mut current_leader = LeaderIdAndEpoch::default();
+        let mut snapshot_id = SnapshotId::default();
+        let mut unknown_tagged_fields = Vec::new();
+        let input = if flexible {
+            wire::tagged_fields(input, &mut unknown_tagged_fields, |tag, content| {
                 let rest;
                 match tag {
-                    0 => (rest, this.diverging_epoch) = EpochEndOffset::decode(content, version)?,
-                    1 => (rest, this.current_leader) = LeaderIdAndEpoch::decode(content, version)?,
-                    2 => (rest, this.snapshot_id) = SnapshotId::decode(content, version)?,
+                    0 => (rest, diverging_epoch) = EpochEndOffset::decode(content, version)?,
+                    1 => (rest, current_leader) = LeaderIdAndEpoch::decode(content, version)?,
+                    2 => (rest, snapshot_id) = SnapshotId::decode(content, version)?,
                     _ => return Ok(None),
                 }
                 Ok(Some(rest))
-            })?;
-        }
-        Ok((input, this))
+            })?
+        } else {
+            input
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                high_watermark,
+                last_stable_offset,
+                log_start_offset,
+                diverging_epoch,
+                current_leader,
+                snapshot_id,
+                aborted_transactions,
+                preferred_read_replica,
+                records,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<PartitionData>(30);
 
 /// Part of [`FetchResponse`], versions 12+.
 #[derive(Clone, Debug, PartialEq)]
@@ -829,12 +1049,19 @@ impl EpochEndOffset {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.epoch) = wire::int32(input).field("EpochEndOffset.epoch")?;
-        (input, this.end_offset) = wire::int64(input).field("EpochEndOffset.end_offset")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, epoch) = wire::int32(input).field("EpochEndOffset.epoch")?;
+        let (input, end_offset) = wire::int64(input).field("EpochEndOffset.end_offset")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                epoch,
+                end_offset,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -874,12 +1101,19 @@ impl LeaderIdAndEpoch {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.leader_id) = wire::int32(input).field("LeaderIdAndEpoch.leader_id")?;
-        (input, this.leader_epoch) = wire::int32(input).field("LeaderIdAndEpoch.leader_epoch")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, leader_id) = wire::int32(input).field("LeaderIdAndEpoch.leader_id")?;
+        let (input, leader_epoch) = wire::int32(input).field("LeaderIdAndEpoch.leader_epoch")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                leader_id,
+                leader_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -919,12 +1153,19 @@ impl SnapshotId {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.end_offset) = wire::int64(input).field("SnapshotId.end_offset")?;
-        (input, this.epoch) = wire::int32(input).field("SnapshotId.epoch")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, end_offset) = wire::int64(input).field("SnapshotId.end_offset")?;
+        let (input, epoch) = wire::int32(input).field("SnapshotId.epoch")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                end_offset,
+                epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -946,6 +1187,14 @@ pub struct AbortedTransaction {
 }
 
 impl AbortedTransaction {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=11 => 16,
+            _ => 17,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 12;
         out.int64(self.producer_id);
@@ -957,17 +1206,28 @@ impl AbortedTransaction {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 12;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.producer_id) = wire::int64(input).field("AbortedTransaction.producer_id")?;
-        (input, this.first_offset) = wire::int64(input).field("AbortedTransaction.first_offset")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, producer_id) = wire::int64(input).field("AbortedTransaction.producer_id")?;
+        let (input, first_offset) = wire::int64(input).field("AbortedTransaction.first_offset")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                producer_id,
+                first_offset,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AbortedTransaction>(16);
 
 /// Part of [`FetchResponse`], versions 16+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -991,6 +1251,11 @@ pub struct NodeEndpoint {
 }
 
 impl NodeEndpoint {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        11
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.node_id);
@@ -1004,14 +1269,25 @@ impl NodeEndpoint {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.node_id) = wire::int32(input).field("NodeEndpoint.node_id")?;
-        (input, this.host) = wire::string(input, flexible).field("NodeEndpoint.host")?;
-        (input, this.port) = wire::int32(input).field("NodeEndpoint.port")?;
-        (input, this.rack) = wire::nullable_string(input, flexible).field("NodeEndpoint.rack")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, node_id) = wire::int32(input).field("NodeEndpoint.node_id")?;
+        let (input, host) = wire::string(input, flexible).field("NodeEndpoint.host")?;
+        let (input, port) = wire::int32(input).field("NodeEndpoint.port")?;
+        let (input, rack) = wire::nullable_string(input, flexible).field("NodeEndpoint.rack")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                node_id,
+                host,
+                port,
+                rack,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<NodeEndpoint>(11);

@@ -70,22 +70,35 @@ impl Message for FindCoordinatorRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 3 {
-            (input, this.key) = wire::string(input, flexible).field("key")?;
-        }
-        if version >= 1 {
-            (input, this.key_type) = wire::int8(input).field("key_type")?;
-        }
-        if version >= 4 {
-            (input, this.coordinator_keys) =
-                wire::array(input, flexible, |input| wire::string(input, flexible))
-                    .field("coordinator_keys")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, key) = if version <= 3 {
+            wire::string(input, flexible).field("key")?
+        } else {
+            (input, String::new())
+        };
+        let (input, key_type) = if version >= 1 {
+            wire::int8(input).field("key_type")?
+        } else {
+            (input, 0)
+        };
+        let (input, coordinator_keys) = if version >= 4 {
+            wire::string_array(input, flexible).field("coordinator_keys")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                key,
+                key_type,
+                coordinator_keys,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -187,31 +200,62 @@ impl Message for FindCoordinatorResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 1 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        if version <= 3 {
-            (input, this.error_code) = wire::int16(input).field("error_code")?;
-        }
-        if (1..=3).contains(&version) {
-            (input, this.error_message) =
-                wire::nullable_string(input, flexible).field("error_message")?;
-        }
-        if version <= 3 {
-            (input, this.node_id) = wire::int32(input).field("node_id")?;
-            (input, this.host) = wire::string(input, flexible).field("host")?;
-            (input, this.port) = wire::int32(input).field("port")?;
-        }
-        if version >= 4 {
-            (input, this.coordinators) =
-                wire::array(input, flexible, |input| Coordinator::decode(input, version))
-                    .field("coordinators")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = if version >= 1 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, error_code) = if version <= 3 {
+            wire::int16(input).field("error_code")?
+        } else {
+            (input, 0)
+        };
+        let (input, error_message) = if (1..=3).contains(&version) {
+            wire::nullable_string(input, flexible).field("error_message")?
+        } else {
+            (input, Some(String::new()))
+        };
+        let (input, node_id) = if version <= 3 {
+            wire::int32(input).field("node_id")?
+        } else {
+            (input, 0)
+        };
+        let (input, host) = if version <= 3 {
+            wire::string(input, flexible).field("host")?
+        } else {
+            (input, String::new())
+        };
+        let (input, port) = if version <= 3 {
+            wire::int32(input).field("port")?
+        } else {
+            (input, 0)
+        };
+        let (input, coordinators) = if version >= 4 {
+            wire::array(input, flexible, Coordinator::least_size(version), |input| {
+                Coordinator::decode(input, version)
+            })
+            .field("coordinators")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                node_id,
+                host,
+                port,
+                coordinators,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -263,6 +307,11 @@ impl Default for Coordinator {
 }
 
 impl Coordinator {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        14
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.key, flexible).field("Coordinator.key")?;
@@ -277,17 +326,30 @@ impl Coordinator {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.key) = wire::string(input, flexible).field("Coordinator.key")?;
-        (input, this.node_id) = wire::int32(input).field("Coordinator.node_id")?;
-        (input, this.host) = wire::string(input, flexible).field("Coordinator.host")?;
-        (input, this.port) = wire::int32(input).field("Coordinator.port")?;
-        (input, this.error_code) = wire::int16(input).field("Coordinator.error_code")?;
-        (input, this.error_message) =
+        let (input, key) = wire::string(input, flexible).field("Coordinator.key")?;
+        let (input, node_id) = wire::int32(input).field("Coordinator.node_id")?;
+        let (input, host) = wire::string(input, flexible).field("Coordinator.host")?;
+        let (input, port) = wire::int32(input).field("Coordinator.port")?;
+        let (input, error_code) = wire::int16(input).field("Coordinator.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("Coordinator.error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                key,
+                node_id,
+                host,
+                port,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Coordinator>(14);

@@ -44,10 +44,15 @@ impl Message for GetTelemetrySubscriptionsRequest {
     }
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.client_instance_id) = wire::uuid(input).field("client_instance_id")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, client_instance_id) = wire::uuid(input).field("client_instance_id")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                client_instance_id,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -121,21 +126,34 @@ impl Message for GetTelemetrySubscriptionsResponse {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.client_instance_id) = wire::uuid(input).field("client_instance_id")?;
-        (input, this.subscription_id) = wire::int32(input).field("subscription_id")?;
-        (input, this.accepted_compression_types) =
-            wire::array(input, flexible, wire::int8).field("accepted_compression_types")?;
-        (input, this.push_interval_ms) = wire::int32(input).field("push_interval_ms")?;
-        (input, this.telemetry_max_bytes) = wire::int32(input).field("telemetry_max_bytes")?;
-        (input, this.delta_temporality) = wire::boolean(input).field("delta_temporality")?;
-        (input, this.requested_metrics) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("requested_metrics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, client_instance_id) = wire::uuid(input).field("client_instance_id")?;
+        let (input, subscription_id) = wire::int32(input).field("subscription_id")?;
+        let (input, accepted_compression_types) =
+            wire::fixed_array(input, flexible, i8::from_be_bytes)
+                .field("accepted_compression_types")?;
+        let (input, push_interval_ms) = wire::int32(input).field("push_interval_ms")?;
+        let (input, telemetry_max_bytes) = wire::int32(input).field("telemetry_max_bytes")?;
+        let (input, delta_temporality) = wire::boolean(input).field("delta_temporality")?;
+        let (input, requested_metrics) =
+            wire::string_array(input, flexible).field("requested_metrics")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                client_instance_id,
+                subscription_id,
+                accepted_compression_types,
+                push_interval_ms,
+                telemetry_max_bytes,
+                delta_temporality,
+                requested_metrics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

@@ -62,18 +62,29 @@ impl Message for HeartbeatRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.generation_id) = wire::int32(input).field("generation_id")?;
-        (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        if version >= 3 {
-            (input, this.group_instance_id) =
-                wire::nullable_string(input, flexible).field("group_instance_id")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, generation_id) = wire::int32(input).field("generation_id")?;
+        let (input, member_id) = wire::string(input, flexible).field("member_id")?;
+        let (input, group_instance_id) = if version >= 3 {
+            wire::nullable_string(input, flexible).field("group_instance_id")?
+        } else {
+            (input, None)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                group_id,
+                generation_id,
+                member_id,
+                group_instance_id,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -122,15 +133,25 @@ impl Message for HeartbeatResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 1 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = if version >= 1 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

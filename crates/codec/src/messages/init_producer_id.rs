@@ -91,23 +91,46 @@ impl Message for InitProducerIdRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.transactional_id) =
+        let (input, transactional_id) =
             wire::nullable_string(input, flexible).field("transactional_id")?;
-        (input, this.transaction_timeout_ms) =
-            wire::int32(input).field("transaction_timeout_ms")?;
-        if version >= 3 {
-            (input, this.producer_id) = wire::int64(input).field("producer_id")?;
-            (input, this.producer_epoch) = wire::int16(input).field("producer_epoch")?;
-        }
-        if version >= 6 {
-            (input, this.enable2_pc) = wire::boolean(input).field("enable2_pc")?;
-            (input, this.keep_prepared_txn) = wire::boolean(input).field("keep_prepared_txn")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, transaction_timeout_ms) = wire::int32(input).field("transaction_timeout_ms")?;
+        let (input, producer_id) = if version >= 3 {
+            wire::int64(input).field("producer_id")?
+        } else {
+            (input, -1)
+        };
+        let (input, producer_epoch) = if version >= 3 {
+            wire::int16(input).field("producer_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, enable2_pc) = if version >= 6 {
+            wire::boolean(input).field("enable2_pc")?
+        } else {
+            (input, false)
+        };
+        let (input, keep_prepared_txn) = if version >= 6 {
+            wire::boolean(input).field("keep_prepared_txn")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                transactional_id,
+                transaction_timeout_ms,
+                producer_id,
+                producer_epoch,
+                enable2_pc,
+                keep_prepared_txn,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -193,21 +216,37 @@ impl Message for InitProducerIdResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.producer_id) = wire::int64(input).field("producer_id")?;
-        (input, this.producer_epoch) = wire::int16(input).field("producer_epoch")?;
-        if version >= 6 {
-            (input, this.ongoing_txn_producer_id) =
-                wire::int64(input).field("ongoing_txn_producer_id")?;
-            (input, this.ongoing_txn_producer_epoch) =
-                wire::int16(input).field("ongoing_txn_producer_epoch")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, producer_id) = wire::int64(input).field("producer_id")?;
+        let (input, producer_epoch) = wire::int16(input).field("producer_epoch")?;
+        let (input, ongoing_txn_producer_id) = if version >= 6 {
+            wire::int64(input).field("ongoing_txn_producer_id")?
+        } else {
+            (input, -1)
+        };
+        let (input, ongoing_txn_producer_epoch) = if version >= 6 {
+            wire::int16(input).field("ongoing_txn_producer_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                producer_id,
+                producer_epoch,
+                ongoing_txn_producer_id,
+                ongoing_txn_producer_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

@@ -101,30 +101,51 @@ impl Message for JoinGroupRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.session_timeout_ms) = wire::int32(input).field("session_timeout_ms")?;
-        if version >= 1 {
-            (input, this.rebalance_timeout_ms) =
-                wire::int32(input).field("rebalance_timeout_ms")?;
-        }
-        (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        if version >= 5 {
-            (input, this.group_instance_id) =
-                wire::nullable_string(input, flexible).field("group_instance_id")?;
-        }
-        (input, this.protocol_type) = wire::string(input, flexible).field("protocol_type")?;
-        (input, this.protocols) = wire::array(input, flexible, |input| {
-            JoinGroupRequestProtocol::decode(input, version)
-        })
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, session_timeout_ms) = wire::int32(input).field("session_timeout_ms")?;
+        let (input, rebalance_timeout_ms) = if version >= 1 {
+            wire::int32(input).field("rebalance_timeout_ms")?
+        } else {
+            (input, -1)
+        };
+        let (input, member_id) = wire::string(input, flexible).field("member_id")?;
+        let (input, group_instance_id) = if version >= 5 {
+            wire::nullable_string(input, flexible).field("group_instance_id")?
+        } else {
+            (input, None)
+        };
+        let (input, protocol_type) = wire::string(input, flexible).field("protocol_type")?;
+        let (input, protocols) = wire::array(
+            input,
+            flexible,
+            JoinGroupRequestProtocol::least_size(version),
+            |input| JoinGroupRequestProtocol::decode(input, version),
+        )
         .field("protocols")?;
-        if version >= 8 {
-            (input, this.reason) = wire::nullable_string(input, flexible).field("reason")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, reason) = if version >= 8 {
+            wire::nullable_string(input, flexible).field("reason")?
+        } else {
+            (input, None)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                group_id,
+                session_timeout_ms,
+                rebalance_timeout_ms,
+                member_id,
+                group_instance_id,
+                protocol_type,
+                protocols,
+                reason,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -152,6 +173,14 @@ pub struct JoinGroupRequestProtocol {
 }
 
 impl JoinGroupRequestProtocol {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=5 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.string(&self.name, flexible)
@@ -165,19 +194,29 @@ impl JoinGroupRequestProtocol {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
-            wire::string(input, flexible).field("JoinGroupRequestProtocol.name")?;
-        (input, this.metadata) =
+        let (input, name) = wire::string(input, flexible).field("JoinGroupRequestProtocol.name")?;
+        let (input, metadata) =
             wire::bytes(input, flexible).field("JoinGroupRequestProtocol.metadata")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                metadata,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<JoinGroupRequestProtocol>(3);
 
 /// `JoinGroupResponse`, versions 0-9.
 #[derive(Clone, Debug, PartialEq)]
@@ -272,32 +311,55 @@ impl Message for JoinGroupResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 2 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.generation_id) = wire::int32(input).field("generation_id")?;
-        if version >= 7 {
-            (input, this.protocol_type) =
-                wire::nullable_string(input, flexible).field("protocol_type")?;
-        }
-        (input, this.protocol_name) =
+        let (input, throttle_time_ms) = if version >= 2 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, generation_id) = wire::int32(input).field("generation_id")?;
+        let (input, protocol_type) = if version >= 7 {
+            wire::nullable_string(input, flexible).field("protocol_type")?
+        } else {
+            (input, None)
+        };
+        let (input, protocol_name) =
             wire::null_only_if(version >= 7, input, wire::nullable_string(input, flexible))
                 .field("protocol_name")?;
-        (input, this.leader) = wire::string(input, flexible).field("leader")?;
-        if version >= 9 {
-            (input, this.skip_assignment) = wire::boolean(input).field("skip_assignment")?;
-        }
-        (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        (input, this.members) = wire::array(input, flexible, |input| {
-            JoinGroupResponseMember::decode(input, version)
-        })
+        let (input, leader) = wire::string(input, flexible).field("leader")?;
+        let (input, skip_assignment) = if version >= 9 {
+            wire::boolean(input).field("skip_assignment")?
+        } else {
+            (input, false)
+        };
+        let (input, member_id) = wire::string(input, flexible).field("member_id")?;
+        let (input, members) = wire::array(
+            input,
+            flexible,
+            JoinGroupResponseMember::least_size(version),
+            |input| JoinGroupResponseMember::decode(input, version),
+        )
         .field("members")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                generation_id,
+                protocol_type,
+                protocol_name,
+                leader,
+                skip_assignment,
+                member_id,
+                members,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -330,6 +392,15 @@ pub struct JoinGroupResponseMember {
 }
 
 impl JoinGroupResponseMember {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 6,
+            5 => 8,
+            _ => 4,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.string(&self.member_id, flexible)
@@ -347,20 +418,34 @@ impl JoinGroupResponseMember {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.member_id) =
+        let (input, member_id) =
             wire::string(input, flexible).field("JoinGroupResponseMember.member_id")?;
-        if version >= 5 {
-            (input, this.group_instance_id) = wire::nullable_string(input, flexible)
-                .field("JoinGroupResponseMember.group_instance_id")?;
-        }
-        (input, this.metadata) =
+        let (input, group_instance_id) = if version >= 5 {
+            wire::nullable_string(input, flexible)
+                .field("JoinGroupResponseMember.group_instance_id")?
+        } else {
+            (input, None)
+        };
+        let (input, metadata) =
             wire::bytes(input, flexible).field("JoinGroupResponseMember.metadata")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                member_id,
+                group_instance_id,
+                metadata,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<JoinGroupResponseMember>(4);

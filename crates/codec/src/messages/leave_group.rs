@@ -66,21 +66,37 @@ impl Message for LeaveGroupRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        if version <= 2 {
-            (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        }
-        if version >= 3 {
-            (input, this.members) = wire::array(input, flexible, |input| {
-                MemberIdentity::decode(input, version)
-            })
-            .field("members")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, member_id) = if version <= 2 {
+            wire::string(input, flexible).field("member_id")?
+        } else {
+            (input, String::new())
+        };
+        let (input, members) = if version >= 3 {
+            wire::array(
+                input,
+                flexible,
+                MemberIdentity::least_size(version),
+                |input| MemberIdentity::decode(input, version),
+            )
+            .field("members")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                group_id,
+                member_id,
+                members,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -109,6 +125,15 @@ pub struct MemberIdentity {
 }
 
 impl MemberIdentity {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 4,
+            4 => 3,
+            _ => 4,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.string(&self.member_id, flexible)
@@ -126,23 +151,35 @@ impl MemberIdentity {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.member_id) =
-            wire::string(input, flexible).field("MemberIdentity.member_id")?;
-        (input, this.group_instance_id) =
+        let (input, member_id) = wire::string(input, flexible).field("MemberIdentity.member_id")?;
+        let (input, group_instance_id) =
             wire::nullable_string(input, flexible).field("MemberIdentity.group_instance_id")?;
-        if version >= 5 {
-            (input, this.reason) =
-                wire::nullable_string(input, flexible).field("MemberIdentity.reason")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, reason) = if version >= 5 {
+            wire::nullable_string(input, flexible).field("MemberIdentity.reason")?
+        } else {
+            (input, None)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                member_id,
+                group_instance_id,
+                reason,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<MemberIdentity>(3);
 
 /// `LeaveGroupResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -195,21 +232,37 @@ impl Message for LeaveGroupResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 1 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        if version >= 3 {
-            (input, this.members) = wire::array(input, flexible, |input| {
-                MemberResponse::decode(input, version)
-            })
-            .field("members")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = if version >= 1 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, members) = if version >= 3 {
+            wire::array(
+                input,
+                flexible,
+                MemberResponse::least_size(version),
+                |input| MemberResponse::decode(input, version),
+            )
+            .field("members")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                members,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -252,6 +305,14 @@ impl Default for MemberResponse {
 }
 
 impl MemberResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 6,
+            _ => 5,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.string(&self.member_id, flexible)
@@ -266,17 +327,28 @@ impl MemberResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.member_id) =
-            wire::string(input, flexible).field("MemberResponse.member_id")?;
-        (input, this.group_instance_id) =
+        let (input, member_id) = wire::string(input, flexible).field("MemberResponse.member_id")?;
+        let (input, group_instance_id) =
             wire::nullable_string(input, flexible).field("MemberResponse.group_instance_id")?;
-        (input, this.error_code) = wire::int16(input).field("MemberResponse.error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, error_code) = wire::int16(input).field("MemberResponse.error_code")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                member_id,
+                group_instance_id,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<MemberResponse>(5);

@@ -54,13 +54,19 @@ impl Message for ListConfigResourcesRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 1 {
-            (input, this.resource_types) =
-                wire::array(input, flexible, wire::int8).field("resource_types")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, resource_types) = if version >= 1 {
+            wire::fixed_array(input, flexible, i8::from_be_bytes).field("resource_types")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                resource_types,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -112,15 +118,25 @@ impl Message for ListConfigResourcesResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.config_resources) = wire::array(input, flexible, |input| {
-            ConfigResource::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, config_resources) = wire::array(
+            input,
+            flexible,
+            ConfigResource::least_size(version),
+            |input| ConfigResource::decode(input, version),
+        )
         .field("config_resources")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                config_resources,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -160,6 +176,14 @@ impl Default for ConfigResource {
 }
 
 impl ConfigResource {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 2,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.resource_name, flexible)
@@ -172,16 +196,26 @@ impl ConfigResource {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.resource_name) =
+        let (input, resource_name) =
             wire::string(input, flexible).field("ConfigResource.resource_name")?;
-        if version >= 1 {
-            (input, this.resource_type) =
-                wire::int8(input).field("ConfigResource.resource_type")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, resource_type) = if version >= 1 {
+            wire::int8(input).field("ConfigResource.resource_type")?
+        } else {
+            (input, 16)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                resource_name,
+                resource_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ConfigResource>(2);

@@ -67,21 +67,29 @@ impl Message for ListGroupsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 4 {
-            (input, this.states_filter) =
-                wire::array(input, flexible, |input| wire::string(input, flexible))
-                    .field("states_filter")?;
-        }
-        if version >= 5 {
-            (input, this.types_filter) =
-                wire::array(input, flexible, |input| wire::string(input, flexible))
-                    .field("types_filter")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, states_filter) = if version >= 4 {
+            wire::string_array(input, flexible).field("states_filter")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, types_filter) = if version >= 5 {
+            wire::string_array(input, flexible).field("types_filter")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                states_filter,
+                types_filter,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -136,18 +144,31 @@ impl Message for ListGroupsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 1 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.groups) =
-            wire::array(input, flexible, |input| ListedGroup::decode(input, version))
-                .field("groups")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = if version >= 1 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, groups) =
+            wire::array(input, flexible, ListedGroup::least_size(version), |input| {
+                ListedGroup::decode(input, version)
+            })
+            .field("groups")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                groups,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -181,6 +202,16 @@ pub struct ListedGroup {
 }
 
 impl ListedGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 4,
+            3 => 3,
+            4 => 4,
+            _ => 5,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.string(&self.group_id, flexible)
@@ -202,23 +233,38 @@ impl ListedGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("ListedGroup.group_id")?;
-        (input, this.protocol_type) =
+        let (input, group_id) = wire::string(input, flexible).field("ListedGroup.group_id")?;
+        let (input, protocol_type) =
             wire::string(input, flexible).field("ListedGroup.protocol_type")?;
-        if version >= 4 {
-            (input, this.group_state) =
-                wire::string(input, flexible).field("ListedGroup.group_state")?;
-        }
-        if version >= 5 {
-            (input, this.group_type) =
-                wire::string(input, flexible).field("ListedGroup.group_type")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, group_state) = if version >= 4 {
+            wire::string(input, flexible).field("ListedGroup.group_state")?
+        } else {
+            (input, String::new())
+        };
+        let (input, group_type) = if version >= 5 {
+            wire::string(input, flexible).field("ListedGroup.group_type")?
+        } else {
+            (input, String::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                group_id,
+                protocol_type,
+                group_state,
+                group_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ListedGroup>(3);

@@ -66,22 +66,39 @@ impl Message for ListOffsetsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.replica_id) = wire::int32(input).field("replica_id")?;
-        if version >= 2 {
-            (input, this.isolation_level) = wire::int8(input).field("isolation_level")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            ListOffsetsTopic::decode(input, version)
-        })
+        let (input, replica_id) = wire::int32(input).field("replica_id")?;
+        let (input, isolation_level) = if version >= 2 {
+            wire::int8(input).field("isolation_level")?
+        } else {
+            (input, 0)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            ListOffsetsTopic::least_size(version),
+            |input| ListOffsetsTopic::decode(input, version),
+        )
         .field("topics")?;
-        if version >= 10 {
-            (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, timeout_ms) = if version >= 10 {
+            wire::int32(input).field("timeout_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                replica_id,
+                isolation_level,
+                topics,
+                timeout_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -108,6 +125,14 @@ pub struct ListOffsetsTopic {
 }
 
 impl ListOffsetsTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=5 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.string(&self.name, flexible)
@@ -124,20 +149,34 @@ impl ListOffsetsTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("ListOffsetsTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            ListOffsetsPartition::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("ListOffsetsTopic.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            ListOffsetsPartition::least_size(version),
+            |input| ListOffsetsPartition::decode(input, version),
+        )
         .field("ListOffsetsTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ListOffsetsTopic>(3);
 
 /// Part of [`ListOffsetsRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,6 +209,15 @@ impl Default for ListOffsetsPartition {
 }
 
 impl ListOffsetsPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 12,
+            4..=5 => 16,
+            _ => 17,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.int32(self.partition_index);
@@ -184,22 +232,35 @@ impl ListOffsetsPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("ListOffsetsPartition.partition_index")?;
-        if version >= 4 {
-            (input, this.current_leader_epoch) =
-                wire::int32(input).field("ListOffsetsPartition.current_leader_epoch")?;
-        }
-        (input, this.timestamp) = wire::int64(input).field("ListOffsetsPartition.timestamp")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, current_leader_epoch) = if version >= 4 {
+            wire::int32(input).field("ListOffsetsPartition.current_leader_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, timestamp) = wire::int64(input).field("ListOffsetsPartition.timestamp")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                current_leader_epoch,
+                timestamp,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ListOffsetsPartition>(12);
 
 /// `ListOffsetsResponse`, versions 1-11.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -244,18 +305,31 @@ impl Message for ListOffsetsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 2 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            ListOffsetsTopicResponse::decode(input, version)
-        })
+        let (input, throttle_time_ms) = if version >= 2 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            ListOffsetsTopicResponse::least_size(version),
+            |input| ListOffsetsTopicResponse::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -285,6 +359,14 @@ pub struct ListOffsetsTopicResponse {
 }
 
 impl ListOffsetsTopicResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=5 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.string(&self.name, flexible)
@@ -301,21 +383,34 @@ impl ListOffsetsTopicResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
-            wire::string(input, flexible).field("ListOffsetsTopicResponse.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            ListOffsetsPartitionResponse::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("ListOffsetsTopicResponse.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            ListOffsetsPartitionResponse::least_size(version),
+            |input| ListOffsetsPartitionResponse::decode(input, version),
+        )
         .field("ListOffsetsTopicResponse.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ListOffsetsTopicResponse>(3);
 
 /// Part of [`ListOffsetsResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq)]
@@ -354,6 +449,15 @@ impl Default for ListOffsetsPartitionResponse {
 }
 
 impl ListOffsetsPartitionResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 22,
+            4..=5 => 26,
+            _ => 27,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.int32(self.partition_index);
@@ -375,23 +479,38 @@ impl ListOffsetsPartitionResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("ListOffsetsPartitionResponse.partition_index")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("ListOffsetsPartitionResponse.error_code")?;
-        (input, this.timestamp) =
+        let (input, timestamp) =
             wire::int64(input).field("ListOffsetsPartitionResponse.timestamp")?;
-        (input, this.offset) = wire::int64(input).field("ListOffsetsPartitionResponse.offset")?;
-        if version >= 4 {
-            (input, this.leader_epoch) =
-                wire::int32(input).field("ListOffsetsPartitionResponse.leader_epoch")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, offset) = wire::int64(input).field("ListOffsetsPartitionResponse.offset")?;
+        let (input, leader_epoch) = if version >= 4 {
+            wire::int32(input).field("ListOffsetsPartitionResponse.leader_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                timestamp,
+                offset,
+                leader_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ListOffsetsPartitionResponse>(22);

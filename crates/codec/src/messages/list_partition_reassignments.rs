@@ -63,14 +63,23 @@ impl Message for ListPartitionReassignmentsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        (input, this.topics) = wire::nullable_array(input, flexible, |input| {
-            ListPartitionReassignmentsTopics::decode(input, version)
-        })
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, topics) = wire::nullable_array(
+            input,
+            flexible,
+            ListPartitionReassignmentsTopics::least_size(version),
+            |input| ListPartitionReassignmentsTopics::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                timeout_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -97,6 +106,11 @@ pub struct ListPartitionReassignmentsTopics {
 }
 
 impl ListPartitionReassignmentsTopics {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -111,17 +125,26 @@ impl ListPartitionReassignmentsTopics {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("ListPartitionReassignmentsTopics.name")?;
-        (input, this.partition_indexes) = wire::array(input, flexible, wire::int32)
+        let (input, partition_indexes) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("ListPartitionReassignmentsTopics.partition_indexes")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partition_indexes,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ListPartitionReassignmentsTopics>(3);
 
 /// `ListPartitionReassignmentsResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -181,17 +204,28 @@ impl Message for ListPartitionReassignmentsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            OngoingTopicReassignment::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            OngoingTopicReassignment::least_size(version),
+            |input| OngoingTopicReassignment::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -221,6 +255,11 @@ pub struct OngoingTopicReassignment {
 }
 
 impl OngoingTopicReassignment {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -235,19 +274,30 @@ impl OngoingTopicReassignment {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
-            wire::string(input, flexible).field("OngoingTopicReassignment.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            OngoingPartitionReassignment::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("OngoingTopicReassignment.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            OngoingPartitionReassignment::least_size(version),
+            |input| OngoingPartitionReassignment::decode(input, version),
+        )
         .field("OngoingTopicReassignment.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OngoingTopicReassignment>(3);
 
 /// Part of [`ListPartitionReassignmentsResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -271,6 +321,11 @@ pub struct OngoingPartitionReassignment {
 }
 
 impl OngoingPartitionReassignment {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        8
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -294,18 +349,29 @@ impl OngoingPartitionReassignment {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("OngoingPartitionReassignment.partition_index")?;
-        (input, this.replicas) = wire::array(input, flexible, wire::int32)
+        let (input, replicas) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("OngoingPartitionReassignment.replicas")?;
-        (input, this.adding_replicas) = wire::array(input, flexible, wire::int32)
+        let (input, adding_replicas) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("OngoingPartitionReassignment.adding_replicas")?;
-        (input, this.removing_replicas) = wire::array(input, flexible, wire::int32)
+        let (input, removing_replicas) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("OngoingPartitionReassignment.removing_replicas")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                replicas,
+                adding_replicas,
+                removing_replicas,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OngoingPartitionReassignment>(8);

@@ -87,21 +87,30 @@ impl Message for ListTransactionsRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.state_filters) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("state_filters")?;
-        (input, this.producer_id_filters) =
-            wire::array(input, flexible, wire::int64).field("producer_id_filters")?;
-        if version >= 1 {
-            (input, this.duration_filter) = wire::int64(input).field("duration_filter")?;
-        }
-        if version >= 2 {
-            (input, this.transactional_id_pattern) =
-                wire::nullable_string(input, flexible).field("transactional_id_pattern")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, state_filters) = wire::string_array(input, flexible).field("state_filters")?;
+        let (input, producer_id_filters) =
+            wire::fixed_array(input, flexible, i64::from_be_bytes).field("producer_id_filters")?;
+        let (input, duration_filter) = if version >= 1 {
+            wire::int64(input).field("duration_filter")?
+        } else {
+            (input, -1)
+        };
+        let (input, transactional_id_pattern) = if version >= 2 {
+            wire::nullable_string(input, flexible).field("transactional_id_pattern")?
+        } else {
+            (input, None)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                state_filters,
+                producer_id_filters,
+                duration_filter,
+                transactional_id_pattern,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -160,18 +169,28 @@ impl Message for ListTransactionsResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.unknown_state_filters) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("unknown_state_filters")?;
-        (input, this.transaction_states) = wire::array(input, flexible, |input| {
-            TransactionState::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, unknown_state_filters) =
+            wire::string_array(input, flexible).field("unknown_state_filters")?;
+        let (input, transaction_states) = wire::array(
+            input,
+            flexible,
+            TransactionState::least_size(version),
+            |input| TransactionState::decode(input, version),
+        )
         .field("transaction_states")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                unknown_state_filters,
+                transaction_states,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -203,6 +222,11 @@ pub struct TransactionState {
 }
 
 impl TransactionState {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        11
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.transactional_id, flexible)
@@ -215,15 +239,25 @@ impl TransactionState {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.transactional_id) =
+        let (input, transactional_id) =
             wire::string(input, flexible).field("TransactionState.transactional_id")?;
-        (input, this.producer_id) = wire::int64(input).field("TransactionState.producer_id")?;
-        (input, this.transaction_state) =
+        let (input, producer_id) = wire::int64(input).field("TransactionState.producer_id")?;
+        let (input, transaction_state) =
             wire::string(input, flexible).field("TransactionState.transaction_state")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                transactional_id,
+                producer_id,
+                transaction_state,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TransactionState>(11);

@@ -8,7 +8,7 @@
 use crate::{
     ApiKey, EncodeError, Message, Request, Response, Uuid, VersionRange,
     wire::{
-        self, EncodeResultExt as _, Encoder, Input, Parsed, ParsedExt as _, TaggedFields,
+        self, EncodeResultExt as _, Encoder, Input, NodeIds, Parsed, ParsedExt as _, TaggedFields,
         UnknownTaggedField,
     },
 };
@@ -97,31 +97,47 @@ impl Message for MetadataRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topics) = wire::null_only_if(
+        let (input, topics) = wire::null_only_if(
             version >= 1,
             input,
-            wire::nullable_array(input, flexible, |input| {
-                MetadataRequestTopic::decode(input, version)
-            }),
+            wire::nullable_array(
+                input,
+                flexible,
+                MetadataRequestTopic::least_size(version),
+                |input| MetadataRequestTopic::decode(input, version),
+            ),
         )
         .field("topics")?;
-        if version >= 4 {
-            (input, this.allow_auto_topic_creation) =
-                wire::boolean(input).field("allow_auto_topic_creation")?;
-        }
-        if (8..=10).contains(&version) {
-            (input, this.include_cluster_authorized_operations) =
-                wire::boolean(input).field("include_cluster_authorized_operations")?;
-        }
-        if version >= 8 {
-            (input, this.include_topic_authorized_operations) =
-                wire::boolean(input).field("include_topic_authorized_operations")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, allow_auto_topic_creation) = if version >= 4 {
+            wire::boolean(input).field("allow_auto_topic_creation")?
+        } else {
+            (input, true)
+        };
+        let (input, include_cluster_authorized_operations) = if (8..=10).contains(&version) {
+            wire::boolean(input).field("include_cluster_authorized_operations")?
+        } else {
+            (input, false)
+        };
+        let (input, include_topic_authorized_operations) = if version >= 8 {
+            wire::boolean(input).field("include_topic_authorized_operations")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topics,
+                allow_auto_topic_creation,
+                include_cluster_authorized_operations,
+                include_topic_authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -158,6 +174,14 @@ impl Default for MetadataRequestTopic {
 }
 
 impl MetadataRequestTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=9 => 2,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         if version >= 10 {
@@ -178,21 +202,34 @@ impl MetadataRequestTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 10 {
-            (input, this.topic_id) = wire::uuid(input).field("MetadataRequestTopic.topic_id")?;
-        }
-        (input, this.name) =
+        let (input, topic_id) = if version >= 10 {
+            wire::uuid(input).field("MetadataRequestTopic.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, name) =
             wire::null_only_if(version >= 10, input, wire::nullable_string(input, flexible))
                 .field("MetadataRequestTopic.name")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic_id,
+                name,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<MetadataRequestTopic>(2);
 
 /// `MetadataResponse`, versions 0-13.
 #[derive(Clone, Debug, PartialEq)]
@@ -285,36 +322,63 @@ impl Message for MetadataResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 3 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.brokers) = wire::array(input, flexible, |input| {
-            MetadataResponseBroker::decode(input, version)
-        })
+        let (input, throttle_time_ms) = if version >= 3 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, brokers) = wire::array(
+            input,
+            flexible,
+            MetadataResponseBroker::least_size(version),
+            |input| MetadataResponseBroker::decode(input, version),
+        )
         .field("brokers")?;
-        if version >= 2 {
-            (input, this.cluster_id) =
-                wire::nullable_string(input, flexible).field("cluster_id")?;
-        }
-        if version >= 1 {
-            (input, this.controller_id) = wire::int32(input).field("controller_id")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            MetadataResponseTopic::decode(input, version)
-        })
+        let (input, cluster_id) = if version >= 2 {
+            wire::nullable_string(input, flexible).field("cluster_id")?
+        } else {
+            (input, None)
+        };
+        let (input, controller_id) = if version >= 1 {
+            wire::int32(input).field("controller_id")?
+        } else {
+            (input, -1)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            MetadataResponseTopic::least_size(version),
+            |input| MetadataResponseTopic::decode(input, version),
+        )
         .field("topics")?;
-        if (8..=10).contains(&version) {
-            (input, this.cluster_authorized_operations) =
-                wire::int32(input).field("cluster_authorized_operations")?;
-        }
-        if version >= 13 {
-            (input, this.error_code) = wire::int16(input).field("error_code")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, cluster_authorized_operations) = if (8..=10).contains(&version) {
+            wire::int32(input).field("cluster_authorized_operations")?
+        } else {
+            (input, i32::MIN)
+        };
+        let (input, error_code) = if version >= 13 {
+            wire::int16(input).field("error_code")?
+        } else {
+            (input, 0)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                brokers,
+                cluster_id,
+                controller_id,
+                topics,
+                cluster_authorized_operations,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -348,6 +412,15 @@ pub struct MetadataResponseBroker {
 }
 
 impl MetadataResponseBroker {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 10,
+            1..=8 => 12,
+            _ => 11,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         out.int32(self.node_id);
@@ -365,22 +438,36 @@ impl MetadataResponseBroker {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.node_id) = wire::int32(input).field("MetadataResponseBroker.node_id")?;
-        (input, this.host) = wire::string(input, flexible).field("MetadataResponseBroker.host")?;
-        (input, this.port) = wire::int32(input).field("MetadataResponseBroker.port")?;
-        if version >= 1 {
-            (input, this.rack) =
-                wire::nullable_string(input, flexible).field("MetadataResponseBroker.rack")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, node_id) = wire::int32(input).field("MetadataResponseBroker.node_id")?;
+        let (input, host) = wire::string(input, flexible).field("MetadataResponseBroker.host")?;
+        let (input, port) = wire::int32(input).field("MetadataResponseBroker.port")?;
+        let (input, rack) = if version >= 1 {
+            wire::nullable_string(input, flexible).field("MetadataResponseBroker.rack")?
+        } else {
+            (input, None)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                node_id,
+                host,
+                port,
+                rack,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<MetadataResponseBroker>(10);
 
 /// Part of [`MetadataResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -422,6 +509,17 @@ impl Default for MetadataResponseTopic {
 }
 
 impl MetadataResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=0 => 8,
+            1..=7 => 9,
+            8 => 13,
+            9 => 10,
+            _ => 26,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         out.int16(self.error_code);
@@ -459,34 +557,56 @@ impl MetadataResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("MetadataResponseTopic.error_code")?;
-        (input, this.name) =
+        let (input, error_code) = wire::int16(input).field("MetadataResponseTopic.error_code")?;
+        let (input, name) =
             wire::null_only_if(version >= 12, input, wire::nullable_string(input, flexible))
                 .field("MetadataResponseTopic.name")?;
-        if version >= 10 {
-            (input, this.topic_id) = wire::uuid(input).field("MetadataResponseTopic.topic_id")?;
-        }
-        if version >= 1 {
-            (input, this.is_internal) =
-                wire::boolean(input).field("MetadataResponseTopic.is_internal")?;
-        }
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            MetadataResponsePartition::decode(input, version)
-        })
+        let (input, topic_id) = if version >= 10 {
+            wire::uuid(input).field("MetadataResponseTopic.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, is_internal) = if version >= 1 {
+            wire::boolean(input).field("MetadataResponseTopic.is_internal")?
+        } else {
+            (input, false)
+        };
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            MetadataResponsePartition::least_size(version),
+            |input| MetadataResponsePartition::decode(input, version),
+        )
         .field("MetadataResponseTopic.partitions")?;
-        if version >= 8 {
-            (input, this.topic_authorized_operations) =
-                wire::int32(input).field("MetadataResponseTopic.topic_authorized_operations")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, topic_authorized_operations) = if version >= 8 {
+            wire::int32(input).field("MetadataResponseTopic.topic_authorized_operations")?
+        } else {
+            (input, i32::MIN)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                name,
+                topic_id,
+                is_internal,
+                partitions,
+                topic_authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<MetadataResponseTopic>(8);
 
 /// Part of [`MetadataResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -505,11 +625,11 @@ pub struct MetadataResponsePartition {
     /// `LeaderEpoch`: int32, versions 7+, default -1, ignorable.
     pub leader_epoch: i32,
     /// `ReplicaNodes`: array of int32, versions 0+.
-    pub replica_nodes: Vec<i32>,
+    pub replica_nodes: NodeIds,
     /// `IsrNodes`: array of int32, versions 0+.
-    pub isr_nodes: Vec<i32>,
+    pub isr_nodes: NodeIds,
     /// `OfflineReplicas`: array of int32, versions 5+, ignorable.
-    pub offline_replicas: Vec<i32>,
+    pub offline_replicas: NodeIds,
     /// Tagged fields that this schema does not have.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]
     pub unknown_tagged_fields: Vec<UnknownTaggedField>,
@@ -522,15 +642,25 @@ impl Default for MetadataResponsePartition {
             partition_index: 0,
             leader_id: 0,
             leader_epoch: -1,
-            replica_nodes: Vec::new(),
-            isr_nodes: Vec::new(),
-            offline_replicas: Vec::new(),
+            replica_nodes: NodeIds::default(),
+            isr_nodes: NodeIds::default(),
+            offline_replicas: NodeIds::default(),
             unknown_tagged_fields: Vec::new(),
         }
     }
 }
 
 impl MetadataResponsePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 18,
+            5..=6 => 22,
+            7..=8 => 26,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         out.int16(self.error_code);
@@ -539,22 +669,13 @@ impl MetadataResponsePartition {
         if version >= 7 {
             out.int32(self.leader_epoch);
         }
-        out.array_len(self.replica_nodes.len(), flexible)
+        out.node_ids(&self.replica_nodes, flexible)
             .field("MetadataResponsePartition.replica_nodes")?;
-        for item in &self.replica_nodes {
-            out.int32(*item);
-        }
-        out.array_len(self.isr_nodes.len(), flexible)
+        out.node_ids(&self.isr_nodes, flexible)
             .field("MetadataResponsePartition.isr_nodes")?;
-        for item in &self.isr_nodes {
-            out.int32(*item);
-        }
         if version >= 5 {
-            out.array_len(self.offline_replicas.len(), flexible)
+            out.node_ids(&self.offline_replicas, flexible)
                 .field("MetadataResponsePartition.offline_replicas")?;
-            for item in &self.offline_replicas {
-                out.int32(*item);
-            }
         }
         if flexible {
             let tagged = TaggedFields::new();
@@ -563,30 +684,47 @@ impl MetadataResponsePartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("MetadataResponsePartition.error_code")?;
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("MetadataResponsePartition.partition_index")?;
-        (input, this.leader_id) =
-            wire::int32(input).field("MetadataResponsePartition.leader_id")?;
-        if version >= 7 {
-            (input, this.leader_epoch) =
-                wire::int32(input).field("MetadataResponsePartition.leader_epoch")?;
-        }
-        (input, this.replica_nodes) = wire::array(input, flexible, wire::int32)
-            .field("MetadataResponsePartition.replica_nodes")?;
-        (input, this.isr_nodes) = wire::array(input, flexible, wire::int32)
-            .field("MetadataResponsePartition.isr_nodes")?;
-        if version >= 5 {
-            (input, this.offline_replicas) = wire::array(input, flexible, wire::int32)
-                .field("MetadataResponsePartition.offline_replicas")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, leader_id) = wire::int32(input).field("MetadataResponsePartition.leader_id")?;
+        let (input, leader_epoch) = if version >= 7 {
+            wire::int32(input).field("MetadataResponsePartition.leader_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, replica_nodes) =
+            wire::node_ids(input, flexible).field("MetadataResponsePartition.replica_nodes")?;
+        let (input, isr_nodes) =
+            wire::node_ids(input, flexible).field("MetadataResponsePartition.isr_nodes")?;
+        let (input, offline_replicas) = if version >= 5 {
+            wire::node_ids(input, flexible).field("MetadataResponsePartition.offline_replicas")?
+        } else {
+            (input, NodeIds::default())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                partition_index,
+                leader_id,
+                leader_epoch,
+                replica_nodes,
+                isr_nodes,
+                offline_replicas,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<MetadataResponsePartition>(18);

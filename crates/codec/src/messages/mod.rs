@@ -5,6 +5,86 @@
 //!
 //! Each struct covers all versions: a field that a version lacks has its default there. Generated from
 //! Kafka's schemas; names, types, versions, defaults and tags are Kafka's.
+//!
+//! # Versions
+//!
+//! Flexible versions have compact lengths and tagged fields (KIP-482). An unstable version is one that Kafka does
+//! not offer by itself: it is encoded and decoded, but left out of [`Message::VERSIONS`](crate::Message::VERSIONS).
+//!
+//! | API | key | versions | flexible from | unstable |
+//! |---|---|---|---|---|
+//! | [Produce](produce) | 0 | 3-13 | 9 |  |
+//! | [Fetch](fetch) | 1 | 4-18 | 12 |  |
+//! | [ListOffsets](list_offsets) | 2 | 1-11 | 6 |  |
+//! | [Metadata](metadata) | 3 | 0-13 | 9 |  |
+//! | [OffsetCommit](offset_commit) | 8 | 2-10 | 8 |  |
+//! | [OffsetFetch](offset_fetch) | 9 | 1-10 | 6 |  |
+//! | [FindCoordinator](find_coordinator) | 10 | 0-6 | 3 |  |
+//! | [JoinGroup](join_group) | 11 | 0-9 | 6 |  |
+//! | [Heartbeat](heartbeat) | 12 | 0-4 | 4 |  |
+//! | [LeaveGroup](leave_group) | 13 | 0-5 | 4 |  |
+//! | [SyncGroup](sync_group) | 14 | 0-5 | 4 |  |
+//! | [DescribeGroups](describe_groups) | 15 | 0-6 | 5 |  |
+//! | [ListGroups](list_groups) | 16 | 0-5 | 3 |  |
+//! | [SaslHandshake](sasl_handshake) | 17 | 0-1 | never |  |
+//! | [ApiVersions](api_versions) | 18 | 0-4 | 3 |  |
+//! | [CreateTopics](create_topics) | 19 | 2-7 | 5 |  |
+//! | [DeleteTopics](delete_topics) | 20 | 1-6 | 4 |  |
+//! | [DeleteRecords](delete_records) | 21 | 0-2 | 2 |  |
+//! | [InitProducerId](init_producer_id) | 22 | 0-5 | 2 | 6 |
+//! | [OffsetForLeaderEpoch](offset_for_leader_epoch) | 23 | 2-4 | 4 |  |
+//! | [AddPartitionsToTxn](add_partitions_to_txn) | 24 | 0-5 | 3 |  |
+//! | [AddOffsetsToTxn](add_offsets_to_txn) | 25 | 0-4 | 3 |  |
+//! | [EndTxn](end_txn) | 26 | 0-5 | 3 |  |
+//! | [WriteTxnMarkers](write_txn_markers) | 27 | 1-2 | 1 |  |
+//! | [TxnOffsetCommit](txn_offset_commit) | 28 | 0-5 | 3 |  |
+//! | [DescribeAcls](describe_acls) | 29 | 1-3 | 2 |  |
+//! | [CreateAcls](create_acls) | 30 | 1-3 | 2 |  |
+//! | [DeleteAcls](delete_acls) | 31 | 1-3 | 2 |  |
+//! | [DescribeConfigs](describe_configs) | 32 | 1-4 | 4 |  |
+//! | [AlterConfigs](alter_configs) | 33 | 0-2 | 2 |  |
+//! | [AlterReplicaLogDirs](alter_replica_log_dirs) | 34 | 1-2 | 2 |  |
+//! | [DescribeLogDirs](describe_log_dirs) | 35 | 1-5 | 2 |  |
+//! | [SaslAuthenticate](sasl_authenticate) | 36 | 0-2 | 2 |  |
+//! | [CreatePartitions](create_partitions) | 37 | 0-3 | 2 |  |
+//! | [CreateDelegationToken](create_delegation_token) | 38 | 1-3 | 2 |  |
+//! | [RenewDelegationToken](renew_delegation_token) | 39 | 1-2 | 2 |  |
+//! | [ExpireDelegationToken](expire_delegation_token) | 40 | 1-2 | 2 |  |
+//! | [DescribeDelegationToken](describe_delegation_token) | 41 | 1-3 | 2 |  |
+//! | [DeleteGroups](delete_groups) | 42 | 0-2 | 2 |  |
+//! | [ElectLeaders](elect_leaders) | 43 | 0-2 | 2 |  |
+//! | [IncrementalAlterConfigs](incremental_alter_configs) | 44 | 0-1 | 1 |  |
+//! | [AlterPartitionReassignments](alter_partition_reassignments) | 45 | 0-1 | 0 |  |
+//! | [ListPartitionReassignments](list_partition_reassignments) | 46 | 0 | 0 |  |
+//! | [OffsetDelete](offset_delete) | 47 | 0 | never |  |
+//! | [DescribeClientQuotas](describe_client_quotas) | 48 | 0-1 | 1 |  |
+//! | [AlterClientQuotas](alter_client_quotas) | 49 | 0-1 | 1 |  |
+//! | [DescribeUserScramCredentials](describe_user_scram_credentials) | 50 | 0 | 0 |  |
+//! | [AlterUserScramCredentials](alter_user_scram_credentials) | 51 | 0 | 0 |  |
+//! | [DescribeQuorum](describe_quorum) | 55 | 0-2 | 0 |  |
+//! | [UpdateFeatures](update_features) | 57 | 0-2 | 0 |  |
+//! | [DescribeCluster](describe_cluster) | 60 | 0-2 | 0 |  |
+//! | [DescribeProducers](describe_producers) | 61 | 0 | 0 |  |
+//! | [UnregisterBroker](unregister_broker) | 64 | 0 | 0 |  |
+//! | [DescribeTransactions](describe_transactions) | 65 | 0 | 0 |  |
+//! | [ListTransactions](list_transactions) | 66 | 0-2 | 0 |  |
+//! | [ConsumerGroupHeartbeat](consumer_group_heartbeat) | 68 | 0-1 | 0 |  |
+//! | [ConsumerGroupDescribe](consumer_group_describe) | 69 | 0-1 | 0 |  |
+//! | [GetTelemetrySubscriptions](get_telemetry_subscriptions) | 71 | 0 | 0 |  |
+//! | [PushTelemetry](push_telemetry) | 72 | 0 | 0 |  |
+//! | [ListConfigResources](list_config_resources) | 74 | 0-1 | 0 |  |
+//! | [DescribeTopicPartitions](describe_topic_partitions) | 75 | 0 | 0 |  |
+//! | [ShareGroupHeartbeat](share_group_heartbeat) | 76 | 1 | 1 |  |
+//! | [ShareGroupDescribe](share_group_describe) | 77 | 1 | 1 |  |
+//! | [ShareFetch](share_fetch) | 78 | 1-2 | 1 |  |
+//! | [ShareAcknowledge](share_acknowledge) | 79 | 1-2 | 1 |  |
+//! | [AddRaftVoter](add_raft_voter) | 80 | 0-1 | 0 |  |
+//! | [RemoveRaftVoter](remove_raft_voter) | 81 | 0 | 0 |  |
+//! | [StreamsGroupHeartbeat](streams_group_heartbeat) | 88 | 0 | 0 |  |
+//! | [StreamsGroupDescribe](streams_group_describe) | 89 | 0 | 0 |  |
+//! | [DescribeShareGroupOffsets](describe_share_group_offsets) | 90 | 0-1 | 0 |  |
+//! | [AlterShareGroupOffsets](alter_share_group_offsets) | 91 | 0 | 0 |  |
+//! | [DeleteShareGroupOffsets](delete_share_group_offsets) | 92 | 0 | 0 |  |
 
 #[doc = "AddOffsetsToTxn: API key 25."]
 pub mod add_offsets_to_txn;

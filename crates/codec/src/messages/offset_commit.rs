@@ -87,26 +87,44 @@ impl Message for OffsetCommitRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 8;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.generation_id_or_member_epoch) =
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, generation_id_or_member_epoch) =
             wire::int32(input).field("generation_id_or_member_epoch")?;
-        (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        if version >= 7 {
-            (input, this.group_instance_id) =
-                wire::nullable_string(input, flexible).field("group_instance_id")?;
-        }
-        if version <= 4 {
-            (input, this.retention_time_ms) = wire::int64(input).field("retention_time_ms")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            OffsetCommitRequestTopic::decode(input, version)
-        })
+        let (input, member_id) = wire::string(input, flexible).field("member_id")?;
+        let (input, group_instance_id) = if version >= 7 {
+            wire::nullable_string(input, flexible).field("group_instance_id")?
+        } else {
+            (input, None)
+        };
+        let (input, retention_time_ms) = if version <= 4 {
+            wire::int64(input).field("retention_time_ms")?
+        } else {
+            (input, -1)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            OffsetCommitRequestTopic::least_size(version),
+            |input| OffsetCommitRequestTopic::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                group_id,
+                generation_id_or_member_epoch,
+                member_id,
+                group_instance_id,
+                retention_time_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -135,6 +153,15 @@ pub struct OffsetCommitRequestTopic {
 }
 
 impl OffsetCommitRequestTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=7 => 6,
+            8..=9 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 8;
         if version <= 9 {
@@ -156,27 +183,44 @@ impl OffsetCommitRequestTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 8;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 9 {
-            (input, this.name) =
-                wire::string(input, flexible).field("OffsetCommitRequestTopic.name")?;
-        }
-        if version >= 10 {
-            (input, this.topic_id) =
-                wire::uuid(input).field("OffsetCommitRequestTopic.topic_id")?;
-        }
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            OffsetCommitRequestPartition::decode(input, version)
-        })
+        let (input, name) = if version <= 9 {
+            wire::string(input, flexible).field("OffsetCommitRequestTopic.name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 10 {
+            wire::uuid(input).field("OffsetCommitRequestTopic.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            OffsetCommitRequestPartition::least_size(version),
+            |input| OffsetCommitRequestPartition::decode(input, version),
+        )
         .field("OffsetCommitRequestTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetCommitRequestTopic>(3);
 
 /// Part of [`OffsetCommitRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,6 +256,14 @@ impl Default for OffsetCommitRequestPartition {
 }
 
 impl OffsetCommitRequestPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=5 => 14,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 8;
         out.int32(self.partition_index);
@@ -228,25 +280,39 @@ impl OffsetCommitRequestPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 8;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("OffsetCommitRequestPartition.partition_index")?;
-        (input, this.committed_offset) =
+        let (input, committed_offset) =
             wire::int64(input).field("OffsetCommitRequestPartition.committed_offset")?;
-        if version >= 6 {
-            (input, this.committed_leader_epoch) =
-                wire::int32(input).field("OffsetCommitRequestPartition.committed_leader_epoch")?;
-        }
-        (input, this.committed_metadata) = wire::nullable_string(input, flexible)
+        let (input, committed_leader_epoch) = if version >= 6 {
+            wire::int32(input).field("OffsetCommitRequestPartition.committed_leader_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, committed_metadata) = wire::nullable_string(input, flexible)
             .field("OffsetCommitRequestPartition.committed_metadata")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                committed_offset,
+                committed_leader_epoch,
+                committed_metadata,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetCommitRequestPartition>(14);
 
 /// `OffsetCommitResponse`, versions 2-10.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -291,18 +357,31 @@ impl Message for OffsetCommitResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 8;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 3 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            OffsetCommitResponseTopic::decode(input, version)
-        })
+        let (input, throttle_time_ms) = if version >= 3 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            OffsetCommitResponseTopic::least_size(version),
+            |input| OffsetCommitResponseTopic::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -334,6 +413,15 @@ pub struct OffsetCommitResponseTopic {
 }
 
 impl OffsetCommitResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=7 => 6,
+            8..=9 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 8;
         if version <= 9 {
@@ -355,27 +443,44 @@ impl OffsetCommitResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 8;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 9 {
-            (input, this.name) =
-                wire::string(input, flexible).field("OffsetCommitResponseTopic.name")?;
-        }
-        if version >= 10 {
-            (input, this.topic_id) =
-                wire::uuid(input).field("OffsetCommitResponseTopic.topic_id")?;
-        }
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            OffsetCommitResponsePartition::decode(input, version)
-        })
+        let (input, name) = if version <= 9 {
+            wire::string(input, flexible).field("OffsetCommitResponseTopic.name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 10 {
+            wire::uuid(input).field("OffsetCommitResponseTopic.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            OffsetCommitResponsePartition::least_size(version),
+            |input| OffsetCommitResponsePartition::decode(input, version),
+        )
         .field("OffsetCommitResponseTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetCommitResponseTopic>(3);
 
 /// Part of [`OffsetCommitResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -395,6 +500,14 @@ pub struct OffsetCommitResponsePartition {
 }
 
 impl OffsetCommitResponsePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=7 => 6,
+            _ => 7,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 8;
         out.int32(self.partition_index);
@@ -406,16 +519,27 @@ impl OffsetCommitResponsePartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 8;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("OffsetCommitResponsePartition.partition_index")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("OffsetCommitResponsePartition.error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetCommitResponsePartition>(6);

@@ -44,13 +44,15 @@ impl Message for OffsetDeleteRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            OffsetDeleteRequestTopic::decode(input, version)
-        })
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            OffsetDeleteRequestTopic::least_size(version),
+            |input| OffsetDeleteRequestTopic::decode(input, version),
+        )
         .field("topics")?;
-        Ok((input, this))
+        Ok((input, Self { group_id, topics }))
     }
 }
 
@@ -74,6 +76,11 @@ pub struct OffsetDeleteRequestTopic {
 }
 
 impl OffsetDeleteRequestTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = false;
         out.string(&self.name, flexible)
@@ -86,18 +93,22 @@ impl OffsetDeleteRequestTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
-            wire::string(input, flexible).field("OffsetDeleteRequestTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            OffsetDeleteRequestPartition::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("OffsetDeleteRequestTopic.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            OffsetDeleteRequestPartition::least_size(version),
+            |input| OffsetDeleteRequestPartition::decode(input, version),
+        )
         .field("OffsetDeleteRequestTopic.partitions")?;
-        Ok((input, this))
+        Ok((input, Self { name, partitions }))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetDeleteRequestTopic>(6);
 
 /// Part of [`OffsetDeleteRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -112,18 +123,25 @@ pub struct OffsetDeleteRequestPartition {
 }
 
 impl OffsetDeleteRequestPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        4
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.partition_index);
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("OffsetDeleteRequestPartition.partition_index")?;
-        Ok((input, this))
+        Ok((input, Self { partition_index }))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetDeleteRequestPartition>(4);
 
 /// `OffsetDeleteResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -162,14 +180,23 @@ impl Message for OffsetDeleteResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            OffsetDeleteResponseTopic::decode(input, version)
-        })
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            OffsetDeleteResponseTopic::least_size(version),
+            |input| OffsetDeleteResponseTopic::decode(input, version),
+        )
         .field("topics")?;
-        Ok((input, this))
+        Ok((
+            input,
+            Self {
+                error_code,
+                throttle_time_ms,
+                topics,
+            },
+        ))
     }
 }
 
@@ -196,6 +223,11 @@ pub struct OffsetDeleteResponseTopic {
 }
 
 impl OffsetDeleteResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = false;
         out.string(&self.name, flexible)
@@ -208,18 +240,23 @@ impl OffsetDeleteResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("OffsetDeleteResponseTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            OffsetDeleteResponsePartition::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            OffsetDeleteResponsePartition::least_size(version),
+            |input| OffsetDeleteResponsePartition::decode(input, version),
+        )
         .field("OffsetDeleteResponseTopic.partitions")?;
-        Ok((input, this))
+        Ok((input, Self { name, partitions }))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetDeleteResponseTopic>(6);
 
 /// Part of [`OffsetDeleteResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -236,18 +273,31 @@ pub struct OffsetDeleteResponsePartition {
 }
 
 impl OffsetDeleteResponsePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.partition_index);
         out.int16(self.error_code);
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("OffsetDeleteResponsePartition.partition_index")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("OffsetDeleteResponsePartition.error_code")?;
-        Ok((input, this))
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetDeleteResponsePartition>(6);

@@ -93,31 +93,57 @@ impl Message for OffsetFetchRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 7 {
-            (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-            (input, this.topics) = wire::null_only_if(
+        let (input, group_id) = if version <= 7 {
+            wire::string(input, flexible).field("group_id")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topics) = if version <= 7 {
+            wire::null_only_if(
                 version >= 2,
                 input,
-                wire::nullable_array(input, flexible, |input| {
-                    OffsetFetchRequestTopic::decode(input, version)
-                }),
+                wire::nullable_array(
+                    input,
+                    flexible,
+                    OffsetFetchRequestTopic::least_size(version),
+                    |input| OffsetFetchRequestTopic::decode(input, version),
+                ),
             )
-            .field("topics")?;
-        }
-        if version >= 8 {
-            (input, this.groups) = wire::array(input, flexible, |input| {
-                OffsetFetchRequestGroup::decode(input, version)
-            })
-            .field("groups")?;
-        }
-        if version >= 7 {
-            (input, this.require_stable) = wire::boolean(input).field("require_stable")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+            .field("topics")?
+        } else {
+            (input, Some(Vec::new()))
+        };
+        let (input, groups) = if version >= 8 {
+            wire::array(
+                input,
+                flexible,
+                OffsetFetchRequestGroup::least_size(version),
+                |input| OffsetFetchRequestGroup::decode(input, version),
+            )
+            .field("groups")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, require_stable) = if version >= 7 {
+            wire::boolean(input).field("require_stable")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                group_id,
+                topics,
+                groups,
+                require_stable,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -144,6 +170,14 @@ pub struct OffsetFetchRequestTopic {
 }
 
 impl OffsetFetchRequestTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=5 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.string(&self.name, flexible)
@@ -160,18 +194,29 @@ impl OffsetFetchRequestTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("OffsetFetchRequestTopic.name")?;
-        (input, this.partition_indexes) = wire::array(input, flexible, wire::int32)
+        let (input, name) = wire::string(input, flexible).field("OffsetFetchRequestTopic.name")?;
+        let (input, partition_indexes) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("OffsetFetchRequestTopic.partition_indexes")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partition_indexes,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetFetchRequestTopic>(3);
 
 /// Part of [`OffsetFetchRequest`], versions 8+.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,6 +252,14 @@ impl Default for OffsetFetchRequestGroup {
 }
 
 impl OffsetFetchRequestGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=8 => 3,
+            _ => 8,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.group_id, flexible)
@@ -226,25 +279,43 @@ impl OffsetFetchRequestGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) =
+        let (input, group_id) =
             wire::string(input, flexible).field("OffsetFetchRequestGroup.group_id")?;
-        if version >= 9 {
-            (input, this.member_id) = wire::nullable_string(input, flexible)
-                .field("OffsetFetchRequestGroup.member_id")?;
-            (input, this.member_epoch) =
-                wire::int32(input).field("OffsetFetchRequestGroup.member_epoch")?;
-        }
-        (input, this.topics) = wire::nullable_array(input, flexible, |input| {
-            OffsetFetchRequestTopics::decode(input, version)
-        })
+        let (input, member_id) = if version >= 9 {
+            wire::nullable_string(input, flexible).field("OffsetFetchRequestGroup.member_id")?
+        } else {
+            (input, None)
+        };
+        let (input, member_epoch) = if version >= 9 {
+            wire::int32(input).field("OffsetFetchRequestGroup.member_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, topics) = wire::nullable_array(
+            input,
+            flexible,
+            OffsetFetchRequestTopics::least_size(version),
+            |input| OffsetFetchRequestTopics::decode(input, version),
+        )
         .field("OffsetFetchRequestGroup.topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                member_id,
+                member_epoch,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetFetchRequestGroup>(3);
 
 /// Part of [`OffsetFetchRequest`], versions 8+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -266,6 +337,14 @@ pub struct OffsetFetchRequestTopics {
 }
 
 impl OffsetFetchRequestTopics {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=9 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         if version <= 9 {
@@ -285,23 +364,35 @@ impl OffsetFetchRequestTopics {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 9 {
-            (input, this.name) =
-                wire::string(input, flexible).field("OffsetFetchRequestTopics.name")?;
-        }
-        if version >= 10 {
-            (input, this.topic_id) =
-                wire::uuid(input).field("OffsetFetchRequestTopics.topic_id")?;
-        }
-        (input, this.partition_indexes) = wire::array(input, flexible, wire::int32)
+        let (input, name) = if version <= 9 {
+            wire::string(input, flexible).field("OffsetFetchRequestTopics.name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 10 {
+            wire::uuid(input).field("OffsetFetchRequestTopics.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partition_indexes) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("OffsetFetchRequestTopics.partition_indexes")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                partition_indexes,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetFetchRequestTopics>(3);
 
 /// `OffsetFetchResponse`, versions 1-10.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -365,29 +456,53 @@ impl Message for OffsetFetchResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 3 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        if version <= 7 {
-            (input, this.topics) = wire::array(input, flexible, |input| {
-                OffsetFetchResponseTopic::decode(input, version)
-            })
-            .field("topics")?;
-        }
-        if (2..=7).contains(&version) {
-            (input, this.error_code) = wire::int16(input).field("error_code")?;
-        }
-        if version >= 8 {
-            (input, this.groups) = wire::array(input, flexible, |input| {
-                OffsetFetchResponseGroup::decode(input, version)
-            })
-            .field("groups")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = if version >= 3 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, topics) = if version <= 7 {
+            wire::array(
+                input,
+                flexible,
+                OffsetFetchResponseTopic::least_size(version),
+                |input| OffsetFetchResponseTopic::decode(input, version),
+            )
+            .field("topics")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, error_code) = if (2..=7).contains(&version) {
+            wire::int16(input).field("error_code")?
+        } else {
+            (input, 0)
+        };
+        let (input, groups) = if version >= 8 {
+            wire::array(
+                input,
+                flexible,
+                OffsetFetchResponseGroup::least_size(version),
+                |input| OffsetFetchResponseGroup::decode(input, version),
+            )
+            .field("groups")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                error_code,
+                groups,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -417,6 +532,14 @@ pub struct OffsetFetchResponseTopic {
 }
 
 impl OffsetFetchResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=5 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.string(&self.name, flexible)
@@ -433,21 +556,34 @@ impl OffsetFetchResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
-            wire::string(input, flexible).field("OffsetFetchResponseTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            OffsetFetchResponsePartition::decode(input, version)
-        })
+        let (input, name) = wire::string(input, flexible).field("OffsetFetchResponseTopic.name")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            OffsetFetchResponsePartition::least_size(version),
+            |input| OffsetFetchResponsePartition::decode(input, version),
+        )
         .field("OffsetFetchResponseTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetFetchResponseTopic>(3);
 
 /// Part of [`OffsetFetchResponse`], versions 1-7.
 #[derive(Clone, Debug, PartialEq)]
@@ -486,6 +622,14 @@ impl Default for OffsetFetchResponsePartition {
 }
 
 impl OffsetFetchResponsePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 16,
+            _ => 20,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 6;
         out.int32(self.partition_index);
@@ -503,27 +647,42 @@ impl OffsetFetchResponsePartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 6;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("OffsetFetchResponsePartition.partition_index")?;
-        (input, this.committed_offset) =
+        let (input, committed_offset) =
             wire::int64(input).field("OffsetFetchResponsePartition.committed_offset")?;
-        if version >= 5 {
-            (input, this.committed_leader_epoch) =
-                wire::int32(input).field("OffsetFetchResponsePartition.committed_leader_epoch")?;
-        }
-        (input, this.metadata) = wire::nullable_string(input, flexible)
+        let (input, committed_leader_epoch) = if version >= 5 {
+            wire::int32(input).field("OffsetFetchResponsePartition.committed_leader_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, metadata) = wire::nullable_string(input, flexible)
             .field("OffsetFetchResponsePartition.metadata")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("OffsetFetchResponsePartition.error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                committed_offset,
+                committed_leader_epoch,
+                metadata,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetFetchResponsePartition>(16);
 
 /// Part of [`OffsetFetchResponse`], versions 8+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -545,6 +704,11 @@ pub struct OffsetFetchResponseGroup {
 }
 
 impl OffsetFetchResponseGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        5
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.group_id, flexible)
@@ -560,21 +724,34 @@ impl OffsetFetchResponseGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) =
+        let (input, group_id) =
             wire::string(input, flexible).field("OffsetFetchResponseGroup.group_id")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            OffsetFetchResponseTopics::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            OffsetFetchResponseTopics::least_size(version),
+            |input| OffsetFetchResponseTopics::decode(input, version),
+        )
         .field("OffsetFetchResponseGroup.topics")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("OffsetFetchResponseGroup.error_code")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                topics,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetFetchResponseGroup>(5);
 
 /// Part of [`OffsetFetchResponse`], versions 8+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -596,6 +773,14 @@ pub struct OffsetFetchResponseTopics {
 }
 
 impl OffsetFetchResponseTopics {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=9 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         if version <= 9 {
@@ -615,25 +800,40 @@ impl OffsetFetchResponseTopics {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 9 {
-            (input, this.name) =
-                wire::string(input, flexible).field("OffsetFetchResponseTopics.name")?;
-        }
-        if version >= 10 {
-            (input, this.topic_id) =
-                wire::uuid(input).field("OffsetFetchResponseTopics.topic_id")?;
-        }
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            OffsetFetchResponsePartitions::decode(input, version)
-        })
+        let (input, name) = if version <= 9 {
+            wire::string(input, flexible).field("OffsetFetchResponseTopics.name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 10 {
+            wire::uuid(input).field("OffsetFetchResponseTopics.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            OffsetFetchResponsePartitions::least_size(version),
+            |input| OffsetFetchResponsePartitions::decode(input, version),
+        )
         .field("OffsetFetchResponseTopics.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetFetchResponseTopics>(3);
 
 /// Part of [`OffsetFetchResponse`], versions 8+.
 #[derive(Clone, Debug, PartialEq)]
@@ -672,6 +872,11 @@ impl Default for OffsetFetchResponsePartitions {
 }
 
 impl OffsetFetchResponsePartitions {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        20
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -685,20 +890,32 @@ impl OffsetFetchResponsePartitions {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("OffsetFetchResponsePartitions.partition_index")?;
-        (input, this.committed_offset) =
+        let (input, committed_offset) =
             wire::int64(input).field("OffsetFetchResponsePartitions.committed_offset")?;
-        (input, this.committed_leader_epoch) =
+        let (input, committed_leader_epoch) =
             wire::int32(input).field("OffsetFetchResponsePartitions.committed_leader_epoch")?;
-        (input, this.metadata) = wire::nullable_string(input, flexible)
+        let (input, metadata) = wire::nullable_string(input, flexible)
             .field("OffsetFetchResponsePartitions.metadata")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("OffsetFetchResponsePartitions.error_code")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                committed_offset,
+                committed_leader_epoch,
+                metadata,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetFetchResponsePartitions>(20);

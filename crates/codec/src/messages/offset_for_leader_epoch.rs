@@ -66,18 +66,31 @@ impl Message for OffsetForLeaderEpochRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 3 {
-            (input, this.replica_id) = wire::int32(input).field("replica_id")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            OffsetForLeaderTopic::decode(input, version)
-        })
+        let (input, replica_id) = if version >= 3 {
+            wire::int32(input).field("replica_id")?
+        } else {
+            (input, -2)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            OffsetForLeaderTopic::least_size(version),
+            |input| OffsetForLeaderTopic::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                replica_id,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -104,6 +117,14 @@ pub struct OffsetForLeaderTopic {
 }
 
 impl OffsetForLeaderTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.string(&self.topic, flexible)
@@ -120,20 +141,34 @@ impl OffsetForLeaderTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) = wire::string(input, flexible).field("OffsetForLeaderTopic.topic")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            OffsetForLeaderPartition::decode(input, version)
-        })
+        let (input, topic) = wire::string(input, flexible).field("OffsetForLeaderTopic.topic")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            OffsetForLeaderPartition::least_size(version),
+            |input| OffsetForLeaderPartition::decode(input, version),
+        )
         .field("OffsetForLeaderTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetForLeaderTopic>(3);
 
 /// Part of [`OffsetForLeaderEpochRequest`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,6 +201,14 @@ impl Default for OffsetForLeaderPartition {
 }
 
 impl OffsetForLeaderPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 12,
+            _ => 13,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.int32(self.partition);
@@ -178,20 +221,32 @@ impl OffsetForLeaderPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition) = wire::int32(input).field("OffsetForLeaderPartition.partition")?;
-        (input, this.current_leader_epoch) =
+        let (input, partition) = wire::int32(input).field("OffsetForLeaderPartition.partition")?;
+        let (input, current_leader_epoch) =
             wire::int32(input).field("OffsetForLeaderPartition.current_leader_epoch")?;
-        (input, this.leader_epoch) =
+        let (input, leader_epoch) =
             wire::int32(input).field("OffsetForLeaderPartition.leader_epoch")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition,
+                current_leader_epoch,
+                leader_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetForLeaderPartition>(12);
 
 /// `OffsetForLeaderEpochResponse`, versions 2-4.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -234,16 +289,27 @@ impl Message for OffsetForLeaderEpochResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            OffsetForLeaderTopicResult::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            OffsetForLeaderTopicResult::least_size(version),
+            |input| OffsetForLeaderTopicResult::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -273,6 +339,14 @@ pub struct OffsetForLeaderTopicResult {
 }
 
 impl OffsetForLeaderTopicResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.string(&self.topic, flexible)
@@ -289,21 +363,35 @@ impl OffsetForLeaderTopicResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) =
+        let (input, topic) =
             wire::string(input, flexible).field("OffsetForLeaderTopicResult.topic")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            EpochEndOffset::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            EpochEndOffset::least_size(version),
+            |input| EpochEndOffset::decode(input, version),
+        )
         .field("OffsetForLeaderTopicResult.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                topic,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<OffsetForLeaderTopicResult>(3);
 
 /// Part of [`OffsetForLeaderEpochResponse`], versions 2+.
 #[derive(Clone, Debug, PartialEq)]
@@ -339,6 +427,14 @@ impl Default for EpochEndOffset {
 }
 
 impl EpochEndOffset {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 18,
+            _ => 19,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.int16(self.error_code);
@@ -352,16 +448,29 @@ impl EpochEndOffset {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("EpochEndOffset.error_code")?;
-        (input, this.partition) = wire::int32(input).field("EpochEndOffset.partition")?;
-        (input, this.leader_epoch) = wire::int32(input).field("EpochEndOffset.leader_epoch")?;
-        (input, this.end_offset) = wire::int64(input).field("EpochEndOffset.end_offset")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, error_code) = wire::int16(input).field("EpochEndOffset.error_code")?;
+        let (input, partition) = wire::int32(input).field("EpochEndOffset.partition")?;
+        let (input, leader_epoch) = wire::int32(input).field("EpochEndOffset.leader_epoch")?;
+        let (input, end_offset) = wire::int64(input).field("EpochEndOffset.end_offset")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                partition,
+                leader_epoch,
+                end_offset,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<EpochEndOffset>(18);

@@ -62,19 +62,32 @@ impl Message for ProduceRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.transactional_id) =
+        let (input, transactional_id) =
             wire::nullable_string(input, flexible).field("transactional_id")?;
-        (input, this.acks) = wire::int16(input).field("acks")?;
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        (input, this.topic_data) = wire::array(input, flexible, |input| {
-            TopicProduceData::decode(input, version)
-        })
+        let (input, acks) = wire::int16(input).field("acks")?;
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, topic_data) = wire::array(
+            input,
+            flexible,
+            TopicProduceData::least_size(version),
+            |input| TopicProduceData::decode(input, version),
+        )
         .field("topic_data")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                transactional_id,
+                acks,
+                timeout_ms,
+                topic_data,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -103,6 +116,15 @@ pub struct TopicProduceData {
 }
 
 impl TopicProduceData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=8 => 6,
+            9..=12 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         if version <= 12 {
@@ -124,25 +146,44 @@ impl TopicProduceData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 12 {
-            (input, this.name) = wire::string(input, flexible).field("TopicProduceData.name")?;
-        }
-        if version >= 13 {
-            (input, this.topic_id) = wire::uuid(input).field("TopicProduceData.topic_id")?;
-        }
-        (input, this.partition_data) = wire::array(input, flexible, |input| {
-            PartitionProduceData::decode(input, version)
-        })
+        let (input, name) = if version <= 12 {
+            wire::string(input, flexible).field("TopicProduceData.name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 13 {
+            wire::uuid(input).field("TopicProduceData.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partition_data) = wire::array(
+            input,
+            flexible,
+            PartitionProduceData::least_size(version),
+            |input| PartitionProduceData::decode(input, version),
+        )
         .field("TopicProduceData.partition_data")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                partition_data,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicProduceData>(3);
 
 /// Part of [`ProduceRequest`], versions 3+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -162,6 +203,14 @@ pub struct PartitionProduceData {
 }
 
 impl PartitionProduceData {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=8 => 8,
+            _ => 6,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         out.int32(self.index);
@@ -174,18 +223,29 @@ impl PartitionProduceData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.index) = wire::int32(input).field("PartitionProduceData.index")?;
-        (input, this.records) =
+        let (input, index) = wire::int32(input).field("PartitionProduceData.index")?;
+        let (input, records) =
             wire::nullable_records(input, flexible).field("PartitionProduceData.records")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                index,
+                records,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<PartitionProduceData>(6);
 
 /// `ProduceResponse`, versions 3-13.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -243,27 +303,43 @@ impl Message for ProduceResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            TopicProduceResponse::decode(input, version)
-        })
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            TopicProduceResponse::least_size(version),
+            |input| TopicProduceResponse::decode(input, version),
+        )
         .field("responses")?;
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if flexible {
-            input = wire::tagged_fields(input, &mut this.unknown_tagged_fields, |tag, content| {
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let mut node_endpoints = Vec::new();
+        let mut unknown_tagged_fields = Vec::new();
+        let input = if flexible {
+            wire::tagged_fields(input, &mut unknown_tagged_fields, |tag, content| {
                 let rest;
                 match tag {
                     0 if version >= 10 => {
-                        (rest, this.node_endpoints) =
-                            wire::array(content, true, |input| NodeEndpoint::decode(input, version))
-                                .field("node_endpoints")?
+                        (rest, node_endpoints) =
+                            wire::array(content, true, NodeEndpoint::least_size(version), |input| {
+                                NodeEndpoint::decode(input, version)
+                            })
+                            .field("node_endpoints")?
                     }
                     _ => return Ok(None),
                 }
                 Ok(Some(rest))
-            })?;
-        }
-        Ok((input, this))
+            })?
+        } else {
+            input
+        };
+        Ok((
+            input,
+            Self {
+                responses,
+                throttle_time_ms,
+                node_endpoints,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -295,6 +371,15 @@ pub struct TopicProduceResponse {
 }
 
 impl TopicProduceResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=8 => 6,
+            9..=12 => 3,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         if version <= 12 {
@@ -316,26 +401,44 @@ impl TopicProduceResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        if version <= 12 {
-            (input, this.name) =
-                wire::string(input, flexible).field("TopicProduceResponse.name")?;
-        }
-        if version >= 13 {
-            (input, this.topic_id) = wire::uuid(input).field("TopicProduceResponse.topic_id")?;
-        }
-        (input, this.partition_responses) = wire::array(input, flexible, |input| {
-            PartitionProduceResponse::decode(input, version)
-        })
+        let (input, name) = if version <= 12 {
+            wire::string(input, flexible).field("TopicProduceResponse.name")?
+        } else {
+            (input, String::new())
+        };
+        let (input, topic_id) = if version >= 13 {
+            wire::uuid(input).field("TopicProduceResponse.topic_id")?
+        } else {
+            (input, Uuid::ZERO)
+        };
+        let (input, partition_responses) = wire::array(
+            input,
+            flexible,
+            PartitionProduceResponse::least_size(version),
+            |input| PartitionProduceResponse::decode(input, version),
+        )
         .field("TopicProduceResponse.partition_responses")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                topic_id,
+                partition_responses,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicProduceResponse>(3);
 
 /// Part of [`ProduceResponse`], versions 3+.
 #[derive(Clone, Debug, PartialEq)]
@@ -383,6 +486,16 @@ impl Default for PartitionProduceResponse {
 }
 
 impl PartitionProduceResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=4 => 22,
+            5..=7 => 30,
+            8 => 36,
+            _ => 33,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         out.int32(self.index);
@@ -419,43 +532,72 @@ impl PartitionProduceResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.index) = wire::int32(input).field("PartitionProduceResponse.index")?;
-        (input, this.error_code) =
+        let (input, index) = wire::int32(input).field("PartitionProduceResponse.index")?;
+        let (input, error_code) =
             wire::int16(input).field("PartitionProduceResponse.error_code")?;
-        (input, this.base_offset) =
+        let (input, base_offset) =
             wire::int64(input).field("PartitionProduceResponse.base_offset")?;
-        (input, this.log_append_time_ms) =
+        let (input, log_append_time_ms) =
             wire::int64(input).field("PartitionProduceResponse.log_append_time_ms")?;
-        if version >= 5 {
-            (input, this.log_start_offset) =
-                wire::int64(input).field("PartitionProduceResponse.log_start_offset")?;
-        }
-        if version >= 8 {
-            (input, this.record_errors) = wire::array(input, flexible, |input| {
-                BatchIndexAndErrorMessage::decode(input, version)
-            })
-            .field("PartitionProduceResponse.record_errors")?;
-            (input, this.error_message) = wire::nullable_string(input, flexible)
-                .field("PartitionProduceResponse.error_message")?;
-        }
-        if flexible {
-            input = wire::tagged_fields(input, &mut this.unknown_tagged_fields, |tag, content| {
+        let (input, log_start_offset) = if version >= 5 {
+            wire::int64(input).field("PartitionProduceResponse.log_start_offset")?
+        } else {
+            (input, -1)
+        };
+        let (input, record_errors) = if version >= 8 {
+            wire::array(
+                input,
+                flexible,
+                BatchIndexAndErrorMessage::least_size(version),
+                |input| BatchIndexAndErrorMessage::decode(input, version),
+            )
+            .field("PartitionProduceResponse.record_errors")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, error_message) = if version >= 8 {
+            wire::nullable_string(input, flexible)
+                .field("PartitionProduceResponse.error_message")?
+        } else {
+            (input, None)
+        };
+        let mut current_leader = LeaderIdAndEpoch::default();
+        let mut unknown_tagged_fields = Vec::new();
+        let input = if flexible {
+            wire::tagged_fields(input, &mut unknown_tagged_fields, |tag, content| {
                 let rest;
                 match tag {
                     0 if version >= 10 => {
-                        (rest, this.current_leader) = LeaderIdAndEpoch::decode(content, version)?
+                        (rest, current_leader) = LeaderIdAndEpoch::decode(content, version)?
                     }
                     _ => return Ok(None),
                 }
                 Ok(Some(rest))
-            })?;
-        }
-        Ok((input, this))
+            })?
+        } else {
+            input
+        };
+        Ok((
+            input,
+            Self {
+                index,
+                error_code,
+                base_offset,
+                log_append_time_ms,
+                log_start_offset,
+                record_errors,
+                error_message,
+                current_leader,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<PartitionProduceResponse>(22);
 
 /// Part of [`ProduceResponse`], versions 8+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -475,6 +617,11 @@ pub struct BatchIndexAndErrorMessage {
 }
 
 impl BatchIndexAndErrorMessage {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 9;
         out.int32(self.batch_index);
@@ -487,19 +634,30 @@ impl BatchIndexAndErrorMessage {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 9;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.batch_index) =
+        let (input, batch_index) =
             wire::int32(input).field("BatchIndexAndErrorMessage.batch_index")?;
-        (input, this.batch_index_error_message) = wire::nullable_string(input, flexible)
+        let (input, batch_index_error_message) = wire::nullable_string(input, flexible)
             .field("BatchIndexAndErrorMessage.batch_index_error_message")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                batch_index,
+                batch_index_error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<BatchIndexAndErrorMessage>(6);
 
 /// Part of [`ProduceResponse`], versions 10+.
 #[derive(Clone, Debug, PartialEq)]
@@ -537,12 +695,19 @@ impl LeaderIdAndEpoch {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.leader_id) = wire::int32(input).field("LeaderIdAndEpoch.leader_id")?;
-        (input, this.leader_epoch) = wire::int32(input).field("LeaderIdAndEpoch.leader_epoch")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, leader_id) = wire::int32(input).field("LeaderIdAndEpoch.leader_id")?;
+        let (input, leader_epoch) = wire::int32(input).field("LeaderIdAndEpoch.leader_epoch")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                leader_id,
+                leader_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -568,6 +733,11 @@ pub struct NodeEndpoint {
 }
 
 impl NodeEndpoint {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        11
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.node_id);
@@ -581,14 +751,25 @@ impl NodeEndpoint {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.node_id) = wire::int32(input).field("NodeEndpoint.node_id")?;
-        (input, this.host) = wire::string(input, flexible).field("NodeEndpoint.host")?;
-        (input, this.port) = wire::int32(input).field("NodeEndpoint.port")?;
-        (input, this.rack) = wire::nullable_string(input, flexible).field("NodeEndpoint.rack")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, node_id) = wire::int32(input).field("NodeEndpoint.node_id")?;
+        let (input, host) = wire::string(input, flexible).field("NodeEndpoint.host")?;
+        let (input, port) = wire::int32(input).field("NodeEndpoint.port")?;
+        let (input, rack) = wire::nullable_string(input, flexible).field("NodeEndpoint.rack")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                node_id,
+                host,
+                port,
+                rack,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<NodeEndpoint>(11);

@@ -60,14 +60,23 @@ impl Message for PushTelemetryRequest {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.client_instance_id) = wire::uuid(input).field("client_instance_id")?;
-        (input, this.subscription_id) = wire::int32(input).field("subscription_id")?;
-        (input, this.terminating) = wire::boolean(input).field("terminating")?;
-        (input, this.compression_type) = wire::int8(input).field("compression_type")?;
-        (input, this.metrics) = wire::bytes(input, flexible).field("metrics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, client_instance_id) = wire::uuid(input).field("client_instance_id")?;
+        let (input, subscription_id) = wire::int32(input).field("subscription_id")?;
+        let (input, terminating) = wire::boolean(input).field("terminating")?;
+        let (input, compression_type) = wire::int8(input).field("compression_type")?;
+        let (input, metrics) = wire::bytes(input, flexible).field("metrics")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                client_instance_id,
+                subscription_id,
+                terminating,
+                compression_type,
+                metrics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -110,11 +119,17 @@ impl Message for PushTelemetryResponse {
     }
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

@@ -64,12 +64,19 @@ impl Message for RemoveRaftVoterRequest {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.cluster_id) = wire::nullable_string(input, flexible).field("cluster_id")?;
-        (input, this.voter_id) = wire::int32(input).field("voter_id")?;
-        (input, this.voter_directory_id) = wire::uuid(input).field("voter_directory_id")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, cluster_id) = wire::nullable_string(input, flexible).field("cluster_id")?;
+        let (input, voter_id) = wire::int32(input).field("voter_id")?;
+        let (input, voter_directory_id) = wire::uuid(input).field("voter_directory_id")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                cluster_id,
+                voter_id,
+                voter_directory_id,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -129,13 +136,20 @@ impl Message for RemoveRaftVoterResponse {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

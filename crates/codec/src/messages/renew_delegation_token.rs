@@ -64,13 +64,21 @@ impl Message for RenewDelegationTokenRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.hmac) = wire::bytes(input, flexible).field("hmac")?;
-        (input, this.renew_period_ms) = wire::int64(input).field("renew_period_ms")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, hmac) = wire::bytes(input, flexible).field("hmac")?;
+        let (input, renew_period_ms) = wire::int64(input).field("renew_period_ms")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                hmac,
+                renew_period_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -120,14 +128,23 @@ impl Message for RenewDelegationTokenResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.expiry_timestamp_ms) = wire::int64(input).field("expiry_timestamp_ms")?;
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, expiry_timestamp_ms) = wire::int64(input).field("expiry_timestamp_ms")?;
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                expiry_timestamp_ms,
+                throttle_time_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

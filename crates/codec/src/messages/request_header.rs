@@ -68,14 +68,24 @@ impl Message for RequestHeader {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.request_api_key) = wire::int16(input).field("request_api_key")?;
-        (input, this.request_api_version) = wire::int16(input).field("request_api_version")?;
-        (input, this.correlation_id) = wire::int32(input).field("correlation_id")?;
-        (input, this.client_id) = wire::nullable_string(input, false).field("client_id")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, request_api_key) = wire::int16(input).field("request_api_key")?;
+        let (input, request_api_version) = wire::int16(input).field("request_api_version")?;
+        let (input, correlation_id) = wire::int32(input).field("correlation_id")?;
+        let (input, client_id) = wire::nullable_string(input, false).field("client_id")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                request_api_key,
+                request_api_version,
+                correlation_id,
+                client_id,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }

@@ -43,11 +43,18 @@ impl Message for ResponseHeader {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 1;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.correlation_id) = wire::int32(input).field("correlation_id")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, correlation_id) = wire::int32(input).field("correlation_id")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                correlation_id,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }

@@ -63,12 +63,19 @@ impl Message for SaslAuthenticateRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.auth_bytes) = wire::bytes(input, flexible).field("auth_bytes")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, auth_bytes) = wire::bytes(input, flexible).field("auth_bytes")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                auth_bytes,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -153,18 +160,30 @@ impl Message for SaslAuthenticateResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 2;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.auth_bytes) = wire::bytes(input, flexible).field("auth_bytes")?;
-        if version >= 1 {
-            (input, this.session_lifetime_ms) = wire::int64(input).field("session_lifetime_ms")?;
-        }
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, auth_bytes) = wire::bytes(input, flexible).field("auth_bytes")?;
+        let (input, session_lifetime_ms) = if version >= 1 {
+            wire::int64(input).field("session_lifetime_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                auth_bytes,
+                session_lifetime_ms,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

@@ -38,9 +38,8 @@ impl Message for SaslHandshakeRequest {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.mechanism) = wire::string(input, flexible).field("mechanism")?;
-        Ok((input, this))
+        let (input, mechanism) = wire::string(input, flexible).field("mechanism")?;
+        Ok((input, Self { mechanism }))
     }
 }
 
@@ -84,12 +83,15 @@ impl Message for SaslHandshakeResponse {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = false;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.mechanisms) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("mechanisms")?;
-        Ok((input, this))
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, mechanisms) = wire::string_array(input, flexible).field("mechanisms")?;
+        Ok((
+            input,
+            Self {
+                error_code,
+                mechanisms,
+            },
+        ))
     }
 }
 

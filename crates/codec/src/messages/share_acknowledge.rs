@@ -80,19 +80,33 @@ impl Message for ShareAcknowledgeRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::nullable_string(input, flexible).field("group_id")?;
-        (input, this.member_id) = wire::nullable_string(input, flexible).field("member_id")?;
-        (input, this.share_session_epoch) = wire::int32(input).field("share_session_epoch")?;
-        if version >= 2 {
-            (input, this.is_renew_ack) = wire::boolean(input).field("is_renew_ack")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            AcknowledgeTopic::decode(input, version)
-        })
+        let (input, group_id) = wire::nullable_string(input, flexible).field("group_id")?;
+        let (input, member_id) = wire::nullable_string(input, flexible).field("member_id")?;
+        let (input, share_session_epoch) = wire::int32(input).field("share_session_epoch")?;
+        let (input, is_renew_ack) = if version >= 2 {
+            wire::boolean(input).field("is_renew_ack")?
+        } else {
+            (input, false)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            AcknowledgeTopic::least_size(version),
+            |input| AcknowledgeTopic::decode(input, version),
+        )
         .field("topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                member_id,
+                share_session_epoch,
+                is_renew_ack,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -119,6 +133,11 @@ pub struct AcknowledgeTopic {
 }
 
 impl AcknowledgeTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.uuid(self.topic_id);
@@ -132,18 +151,30 @@ impl AcknowledgeTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_id) = wire::uuid(input).field("AcknowledgeTopic.topic_id")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            AcknowledgePartition::decode(input, version)
-        })
+        let (input, topic_id) = wire::uuid(input).field("AcknowledgeTopic.topic_id")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            AcknowledgePartition::least_size(version),
+            |input| AcknowledgePartition::decode(input, version),
+        )
         .field("AcknowledgeTopic.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AcknowledgeTopic>(18);
 
 /// Part of [`ShareAcknowledgeRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -163,6 +194,11 @@ pub struct AcknowledgePartition {
 }
 
 impl AcknowledgePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -176,19 +212,31 @@ impl AcknowledgePartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("AcknowledgePartition.partition_index")?;
-        (input, this.acknowledgement_batches) = wire::array(input, flexible, |input| {
-            AcknowledgementBatch::decode(input, version)
-        })
+        let (input, acknowledgement_batches) = wire::array(
+            input,
+            flexible,
+            AcknowledgementBatch::least_size(version),
+            |input| AcknowledgementBatch::decode(input, version),
+        )
         .field("AcknowledgePartition.acknowledgement_batches")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                acknowledgement_batches,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AcknowledgePartition>(6);
 
 /// Part of [`ShareAcknowledgeRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -210,6 +258,11 @@ pub struct AcknowledgementBatch {
 }
 
 impl AcknowledgementBatch {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int64(self.first_offset);
@@ -224,18 +277,28 @@ impl AcknowledgementBatch {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.first_offset) =
+        let (input, first_offset) =
             wire::int64(input).field("AcknowledgementBatch.first_offset")?;
-        (input, this.last_offset) = wire::int64(input).field("AcknowledgementBatch.last_offset")?;
-        (input, this.acknowledge_types) = wire::array(input, flexible, wire::int8)
+        let (input, last_offset) = wire::int64(input).field("AcknowledgementBatch.last_offset")?;
+        let (input, acknowledge_types) = wire::fixed_array(input, flexible, i8::from_be_bytes)
             .field("AcknowledgementBatch.acknowledge_types")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                first_offset,
+                last_offset,
+                acknowledge_types,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AcknowledgementBatch>(18);
 
 /// `ShareAcknowledgeResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -296,25 +359,42 @@ impl Message for ShareAcknowledgeResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        if version >= 2 {
-            (input, this.acquisition_lock_timeout_ms) =
-                wire::int32(input).field("acquisition_lock_timeout_ms")?;
-        }
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            ShareAcknowledgeTopicResponse::decode(input, version)
-        })
+        let (input, acquisition_lock_timeout_ms) = if version >= 2 {
+            wire::int32(input).field("acquisition_lock_timeout_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            ShareAcknowledgeTopicResponse::least_size(version),
+            |input| ShareAcknowledgeTopicResponse::decode(input, version),
+        )
         .field("responses")?;
-        (input, this.node_endpoints) = wire::array(input, flexible, |input| {
-            NodeEndpoint::decode(input, version)
-        })
+        let (input, node_endpoints) = wire::array(
+            input,
+            flexible,
+            NodeEndpoint::least_size(version),
+            |input| NodeEndpoint::decode(input, version),
+        )
         .field("node_endpoints")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                acquisition_lock_timeout_ms,
+                responses,
+                node_endpoints,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -344,6 +424,11 @@ pub struct ShareAcknowledgeTopicResponse {
 }
 
 impl ShareAcknowledgeTopicResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.uuid(self.topic_id);
@@ -357,19 +442,31 @@ impl ShareAcknowledgeTopicResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_id) =
+        let (input, topic_id) =
             wire::uuid(input).field("ShareAcknowledgeTopicResponse.topic_id")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            PartitionData::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            PartitionData::least_size(version),
+            |input| PartitionData::decode(input, version),
+        )
         .field("ShareAcknowledgeTopicResponse.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ShareAcknowledgeTopicResponse>(18);
 
 /// Part of [`ShareAcknowledgeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -393,6 +490,11 @@ pub struct PartitionData {
 }
 
 impl PartitionData {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        17
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -405,19 +507,29 @@ impl PartitionData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
-            wire::int32(input).field("PartitionData.partition_index")?;
-        (input, this.error_code) = wire::int16(input).field("PartitionData.error_code")?;
-        (input, this.error_message) =
+        let (input, partition_index) = wire::int32(input).field("PartitionData.partition_index")?;
+        let (input, error_code) = wire::int16(input).field("PartitionData.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("PartitionData.error_message")?;
-        (input, this.current_leader) = LeaderIdAndEpoch::decode(input, version)?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, current_leader) = LeaderIdAndEpoch::decode(input, version)?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                error_message,
+                current_leader,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<PartitionData>(17);
 
 /// Part of [`ShareAcknowledgeResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -445,12 +557,19 @@ impl LeaderIdAndEpoch {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.leader_id) = wire::int32(input).field("LeaderIdAndEpoch.leader_id")?;
-        (input, this.leader_epoch) = wire::int32(input).field("LeaderIdAndEpoch.leader_epoch")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, leader_id) = wire::int32(input).field("LeaderIdAndEpoch.leader_id")?;
+        let (input, leader_epoch) = wire::int32(input).field("LeaderIdAndEpoch.leader_epoch")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                leader_id,
+                leader_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -476,6 +595,11 @@ pub struct NodeEndpoint {
 }
 
 impl NodeEndpoint {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        11
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.node_id);
@@ -489,14 +613,25 @@ impl NodeEndpoint {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.node_id) = wire::int32(input).field("NodeEndpoint.node_id")?;
-        (input, this.host) = wire::string(input, flexible).field("NodeEndpoint.host")?;
-        (input, this.port) = wire::int32(input).field("NodeEndpoint.port")?;
-        (input, this.rack) = wire::nullable_string(input, flexible).field("NodeEndpoint.rack")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, node_id) = wire::int32(input).field("NodeEndpoint.node_id")?;
+        let (input, host) = wire::string(input, flexible).field("NodeEndpoint.host")?;
+        let (input, port) = wire::int32(input).field("NodeEndpoint.port")?;
+        let (input, rack) = wire::nullable_string(input, flexible).field("NodeEndpoint.rack")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                node_id,
+                host,
+                port,
+                rack,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<NodeEndpoint>(11);

@@ -112,28 +112,55 @@ impl Message for ShareFetchRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::nullable_string(input, flexible).field("group_id")?;
-        (input, this.member_id) = wire::nullable_string(input, flexible).field("member_id")?;
-        (input, this.share_session_epoch) = wire::int32(input).field("share_session_epoch")?;
-        (input, this.max_wait_ms) = wire::int32(input).field("max_wait_ms")?;
-        (input, this.min_bytes) = wire::int32(input).field("min_bytes")?;
-        (input, this.max_bytes) = wire::int32(input).field("max_bytes")?;
-        (input, this.max_records) = wire::int32(input).field("max_records")?;
-        (input, this.batch_size) = wire::int32(input).field("batch_size")?;
-        if version >= 2 {
-            (input, this.share_acquire_mode) = wire::int8(input).field("share_acquire_mode")?;
-            (input, this.is_renew_ack) = wire::boolean(input).field("is_renew_ack")?;
-        }
-        (input, this.topics) =
-            wire::array(input, flexible, |input| FetchTopic::decode(input, version))
-                .field("topics")?;
-        (input, this.forgotten_topics_data) = wire::array(input, flexible, |input| {
-            ForgottenTopic::decode(input, version)
-        })
+        let (input, group_id) = wire::nullable_string(input, flexible).field("group_id")?;
+        let (input, member_id) = wire::nullable_string(input, flexible).field("member_id")?;
+        let (input, share_session_epoch) = wire::int32(input).field("share_session_epoch")?;
+        let (input, max_wait_ms) = wire::int32(input).field("max_wait_ms")?;
+        let (input, min_bytes) = wire::int32(input).field("min_bytes")?;
+        let (input, max_bytes) = wire::int32(input).field("max_bytes")?;
+        let (input, max_records) = wire::int32(input).field("max_records")?;
+        let (input, batch_size) = wire::int32(input).field("batch_size")?;
+        let (input, share_acquire_mode) = if version >= 2 {
+            wire::int8(input).field("share_acquire_mode")?
+        } else {
+            (input, 0)
+        };
+        let (input, is_renew_ack) = if version >= 2 {
+            wire::boolean(input).field("is_renew_ack")?
+        } else {
+            (input, false)
+        };
+        let (input, topics) =
+            wire::array(input, flexible, FetchTopic::least_size(version), |input| {
+                FetchTopic::decode(input, version)
+            })
+            .field("topics")?;
+        let (input, forgotten_topics_data) = wire::array(
+            input,
+            flexible,
+            ForgottenTopic::least_size(version),
+            |input| ForgottenTopic::decode(input, version),
+        )
         .field("forgotten_topics_data")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                member_id,
+                share_session_epoch,
+                max_wait_ms,
+                min_bytes,
+                max_bytes,
+                max_records,
+                batch_size,
+                share_acquire_mode,
+                is_renew_ack,
+                topics,
+                forgotten_topics_data,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -160,6 +187,11 @@ pub struct FetchTopic {
 }
 
 impl FetchTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.uuid(self.topic_id);
@@ -173,18 +205,30 @@ impl FetchTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_id) = wire::uuid(input).field("FetchTopic.topic_id")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            FetchPartition::decode(input, version)
-        })
+        let (input, topic_id) = wire::uuid(input).field("FetchTopic.topic_id")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            FetchPartition::least_size(version),
+            |input| FetchPartition::decode(input, version),
+        )
         .field("FetchTopic.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<FetchTopic>(18);
 
 /// Part of [`ShareFetchRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -204,6 +248,11 @@ pub struct FetchPartition {
 }
 
 impl FetchPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -217,19 +266,31 @@ impl FetchPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("FetchPartition.partition_index")?;
-        (input, this.acknowledgement_batches) = wire::array(input, flexible, |input| {
-            AcknowledgementBatch::decode(input, version)
-        })
+        let (input, acknowledgement_batches) = wire::array(
+            input,
+            flexible,
+            AcknowledgementBatch::least_size(version),
+            |input| AcknowledgementBatch::decode(input, version),
+        )
         .field("FetchPartition.acknowledgement_batches")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                acknowledgement_batches,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<FetchPartition>(6);
 
 /// Part of [`ShareFetchRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -251,6 +312,11 @@ pub struct AcknowledgementBatch {
 }
 
 impl AcknowledgementBatch {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int64(self.first_offset);
@@ -265,18 +331,28 @@ impl AcknowledgementBatch {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.first_offset) =
+        let (input, first_offset) =
             wire::int64(input).field("AcknowledgementBatch.first_offset")?;
-        (input, this.last_offset) = wire::int64(input).field("AcknowledgementBatch.last_offset")?;
-        (input, this.acknowledge_types) = wire::array(input, flexible, wire::int8)
+        let (input, last_offset) = wire::int64(input).field("AcknowledgementBatch.last_offset")?;
+        let (input, acknowledge_types) = wire::fixed_array(input, flexible, i8::from_be_bytes)
             .field("AcknowledgementBatch.acknowledge_types")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                first_offset,
+                last_offset,
+                acknowledge_types,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AcknowledgementBatch>(18);
 
 /// Part of [`ShareFetchRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -296,6 +372,11 @@ pub struct ForgottenTopic {
 }
 
 impl ForgottenTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.uuid(self.topic_id);
@@ -309,16 +390,25 @@ impl ForgottenTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_id) = wire::uuid(input).field("ForgottenTopic.topic_id")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("ForgottenTopic.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topic_id) = wire::uuid(input).field("ForgottenTopic.topic_id")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("ForgottenTopic.partitions")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ForgottenTopic>(18);
 
 /// `ShareFetchResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -377,23 +467,39 @@ impl Message for ShareFetchResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.acquisition_lock_timeout_ms) =
+        let (input, acquisition_lock_timeout_ms) =
             wire::int32(input).field("acquisition_lock_timeout_ms")?;
-        (input, this.responses) = wire::array(input, flexible, |input| {
-            ShareFetchableTopicResponse::decode(input, version)
-        })
+        let (input, responses) = wire::array(
+            input,
+            flexible,
+            ShareFetchableTopicResponse::least_size(version),
+            |input| ShareFetchableTopicResponse::decode(input, version),
+        )
         .field("responses")?;
-        (input, this.node_endpoints) = wire::array(input, flexible, |input| {
-            NodeEndpoint::decode(input, version)
-        })
+        let (input, node_endpoints) = wire::array(
+            input,
+            flexible,
+            NodeEndpoint::least_size(version),
+            |input| NodeEndpoint::decode(input, version),
+        )
         .field("node_endpoints")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                acquisition_lock_timeout_ms,
+                responses,
+                node_endpoints,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -423,6 +529,11 @@ pub struct ShareFetchableTopicResponse {
 }
 
 impl ShareFetchableTopicResponse {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        18
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.uuid(self.topic_id);
@@ -436,18 +547,30 @@ impl ShareFetchableTopicResponse {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic_id) = wire::uuid(input).field("ShareFetchableTopicResponse.topic_id")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            PartitionData::decode(input, version)
-        })
+        let (input, topic_id) = wire::uuid(input).field("ShareFetchableTopicResponse.topic_id")?;
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            PartitionData::least_size(version),
+            |input| PartitionData::decode(input, version),
+        )
         .field("ShareFetchableTopicResponse.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ShareFetchableTopicResponse>(18);
 
 /// Part of [`ShareFetchResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -479,6 +602,11 @@ pub struct PartitionData {
 }
 
 impl PartitionData {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        22
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.partition_index);
@@ -501,28 +629,45 @@ impl PartitionData {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
-            wire::int32(input).field("PartitionData.partition_index")?;
-        (input, this.error_code) = wire::int16(input).field("PartitionData.error_code")?;
-        (input, this.error_message) =
+        let (input, partition_index) = wire::int32(input).field("PartitionData.partition_index")?;
+        let (input, error_code) = wire::int16(input).field("PartitionData.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("PartitionData.error_message")?;
-        (input, this.acknowledge_error_code) =
+        let (input, acknowledge_error_code) =
             wire::int16(input).field("PartitionData.acknowledge_error_code")?;
-        (input, this.acknowledge_error_message) = wire::nullable_string(input, flexible)
+        let (input, acknowledge_error_message) = wire::nullable_string(input, flexible)
             .field("PartitionData.acknowledge_error_message")?;
-        (input, this.current_leader) = LeaderIdAndEpoch::decode(input, version)?;
-        (input, this.records) = wire::records(input, flexible).field("PartitionData.records")?;
-        (input, this.acquired_records) = wire::array(input, flexible, |input| {
-            AcquiredRecords::decode(input, version)
-        })
+        let (input, current_leader) = LeaderIdAndEpoch::decode(input, version)?;
+        let (input, records) = wire::records(input, flexible).field("PartitionData.records")?;
+        let (input, acquired_records) = wire::array(
+            input,
+            flexible,
+            AcquiredRecords::least_size(version),
+            |input| AcquiredRecords::decode(input, version),
+        )
         .field("PartitionData.acquired_records")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                error_message,
+                acknowledge_error_code,
+                acknowledge_error_message,
+                current_leader,
+                records,
+                acquired_records,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<PartitionData>(22);
 
 /// Part of [`ShareFetchResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -550,12 +695,19 @@ impl LeaderIdAndEpoch {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.leader_id) = wire::int32(input).field("LeaderIdAndEpoch.leader_id")?;
-        (input, this.leader_epoch) = wire::int32(input).field("LeaderIdAndEpoch.leader_epoch")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, leader_id) = wire::int32(input).field("LeaderIdAndEpoch.leader_id")?;
+        let (input, leader_epoch) = wire::int32(input).field("LeaderIdAndEpoch.leader_epoch")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                leader_id,
+                leader_epoch,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -579,6 +731,11 @@ pub struct AcquiredRecords {
 }
 
 impl AcquiredRecords {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        19
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int64(self.first_offset);
         out.int64(self.last_offset);
@@ -588,16 +745,25 @@ impl AcquiredRecords {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.first_offset) = wire::int64(input).field("AcquiredRecords.first_offset")?;
-        (input, this.last_offset) = wire::int64(input).field("AcquiredRecords.last_offset")?;
-        (input, this.delivery_count) =
-            wire::int16(input).field("AcquiredRecords.delivery_count")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, first_offset) = wire::int64(input).field("AcquiredRecords.first_offset")?;
+        let (input, last_offset) = wire::int64(input).field("AcquiredRecords.last_offset")?;
+        let (input, delivery_count) = wire::int16(input).field("AcquiredRecords.delivery_count")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                first_offset,
+                last_offset,
+                delivery_count,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<AcquiredRecords>(19);
 
 /// Part of [`ShareFetchResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -621,6 +787,11 @@ pub struct NodeEndpoint {
 }
 
 impl NodeEndpoint {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        11
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int32(self.node_id);
@@ -634,14 +805,25 @@ impl NodeEndpoint {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.node_id) = wire::int32(input).field("NodeEndpoint.node_id")?;
-        (input, this.host) = wire::string(input, flexible).field("NodeEndpoint.host")?;
-        (input, this.port) = wire::int32(input).field("NodeEndpoint.port")?;
-        (input, this.rack) = wire::nullable_string(input, flexible).field("NodeEndpoint.rack")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, node_id) = wire::int32(input).field("NodeEndpoint.node_id")?;
+        let (input, host) = wire::string(input, flexible).field("NodeEndpoint.host")?;
+        let (input, port) = wire::int32(input).field("NodeEndpoint.port")?;
+        let (input, rack) = wire::nullable_string(input, flexible).field("NodeEndpoint.rack")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                node_id,
+                host,
+                port,
+                rack,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<NodeEndpoint>(11);

@@ -53,14 +53,18 @@ impl Message for StreamsGroupDescribeRequest {
 
     fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_ids) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("group_ids")?;
-        (input, this.include_authorized_operations) =
+        let (input, group_ids) = wire::string_array(input, flexible).field("group_ids")?;
+        let (input, include_authorized_operations) =
             wire::boolean(input).field("include_authorized_operations")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_ids,
+                include_authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -108,14 +112,23 @@ impl Message for StreamsGroupDescribeResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.groups) = wire::array(input, flexible, |input| {
-            DescribedGroup::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, groups) = wire::array(
+            input,
+            flexible,
+            DescribedGroup::least_size(version),
+            |input| DescribedGroup::decode(input, version),
+        )
         .field("groups")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                groups,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -176,6 +189,11 @@ impl Default for DescribedGroup {
 }
 
 impl DescribedGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        20
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int16(self.error_code);
@@ -202,30 +220,47 @@ impl DescribedGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.error_code) = wire::int16(input).field("DescribedGroup.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("DescribedGroup.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("DescribedGroup.error_message")?;
-        (input, this.group_id) = wire::string(input, flexible).field("DescribedGroup.group_id")?;
-        (input, this.group_state) =
+        let (input, group_id) = wire::string(input, flexible).field("DescribedGroup.group_id")?;
+        let (input, group_state) =
             wire::string(input, flexible).field("DescribedGroup.group_state")?;
-        (input, this.group_epoch) = wire::int32(input).field("DescribedGroup.group_epoch")?;
-        (input, this.assignment_epoch) =
+        let (input, group_epoch) = wire::int32(input).field("DescribedGroup.group_epoch")?;
+        let (input, assignment_epoch) =
             wire::int32(input).field("DescribedGroup.assignment_epoch")?;
-        (input, this.topology) =
+        let (input, topology) =
             wire::nullable_struct(input, |input| Topology::decode(input, version))
                 .field("DescribedGroup.topology")?;
-        (input, this.members) =
-            wire::array(input, flexible, |input| Member::decode(input, version))
-                .field("DescribedGroup.members")?;
-        (input, this.authorized_operations) =
+        let (input, members) = wire::array(input, flexible, Member::least_size(version), |input| {
+            Member::decode(input, version)
+        })
+        .field("DescribedGroup.members")?;
+        let (input, authorized_operations) =
             wire::int32(input).field("DescribedGroup.authorized_operations")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                error_code,
+                error_message,
+                group_id,
+                group_state,
+                group_epoch,
+                assignment_epoch,
+                topology,
+                members,
+                authorized_operations,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<DescribedGroup>(20);
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -258,15 +293,24 @@ impl Topology {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.epoch) = wire::int32(input).field("Topology.epoch")?;
-        (input, this.subtopologies) =
-            wire::nullable_array(input, flexible, |input| Subtopology::decode(input, version))
-                .field("Topology.subtopologies")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, epoch) = wire::int32(input).field("Topology.epoch")?;
+        let (input, subtopologies) =
+            wire::nullable_array(input, flexible, Subtopology::least_size(version), |input| {
+                Subtopology::decode(input, version)
+            })
+            .field("Topology.subtopologies")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                epoch,
+                subtopologies,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -294,6 +338,11 @@ pub struct Subtopology {
 }
 
 impl Subtopology {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        6
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.subtopology_id, flexible)
@@ -325,27 +374,41 @@ impl Subtopology {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.subtopology_id) =
+        let (input, subtopology_id) =
             wire::string(input, flexible).field("Subtopology.subtopology_id")?;
-        (input, this.source_topics) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("Subtopology.source_topics")?;
-        (input, this.repartition_sink_topics) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("Subtopology.repartition_sink_topics")?;
-        (input, this.state_changelog_topics) =
-            wire::array(input, flexible, |input| TopicInfo::decode(input, version))
-                .field("Subtopology.state_changelog_topics")?;
-        (input, this.repartition_source_topics) =
-            wire::array(input, flexible, |input| TopicInfo::decode(input, version))
-                .field("Subtopology.repartition_source_topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, source_topics) =
+            wire::string_array(input, flexible).field("Subtopology.source_topics")?;
+        let (input, repartition_sink_topics) =
+            wire::string_array(input, flexible).field("Subtopology.repartition_sink_topics")?;
+        let (input, state_changelog_topics) =
+            wire::array(input, flexible, TopicInfo::least_size(version), |input| {
+                TopicInfo::decode(input, version)
+            })
+            .field("Subtopology.state_changelog_topics")?;
+        let (input, repartition_source_topics) =
+            wire::array(input, flexible, TopicInfo::least_size(version), |input| {
+                TopicInfo::decode(input, version)
+            })
+            .field("Subtopology.repartition_source_topics")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                subtopology_id,
+                source_topics,
+                repartition_sink_topics,
+                state_changelog_topics,
+                repartition_source_topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Subtopology>(6);
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -369,6 +432,11 @@ pub struct TopicInfo {
 }
 
 impl TopicInfo {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        9
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible).field("TopicInfo.name")?;
@@ -384,20 +452,33 @@ impl TopicInfo {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("TopicInfo.name")?;
-        (input, this.partitions) = wire::int32(input).field("TopicInfo.partitions")?;
-        (input, this.replication_factor) =
+        let (input, name) = wire::string(input, flexible).field("TopicInfo.name")?;
+        let (input, partitions) = wire::int32(input).field("TopicInfo.partitions")?;
+        let (input, replication_factor) =
             wire::int16(input).field("TopicInfo.replication_factor")?;
-        (input, this.topic_configs) =
-            wire::array(input, flexible, |input| KeyValue::decode(input, version))
-                .field("TopicInfo.topic_configs")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topic_configs) =
+            wire::array(input, flexible, KeyValue::least_size(version), |input| {
+                KeyValue::decode(input, version)
+            })
+            .field("TopicInfo.topic_configs")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                replication_factor,
+                topic_configs,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicInfo>(9);
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -417,6 +498,11 @@ pub struct KeyValue {
 }
 
 impl KeyValue {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.key, flexible).field("KeyValue.key")?;
@@ -426,15 +512,24 @@ impl KeyValue {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.key) = wire::string(input, flexible).field("KeyValue.key")?;
-        (input, this.value) = wire::string(input, flexible).field("KeyValue.value")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, key) = wire::string(input, flexible).field("KeyValue.key")?;
+        let (input, value) = wire::string(input, flexible).field("KeyValue.value")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                key,
+                value,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<KeyValue>(3);
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -480,6 +575,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        28
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.member_id, flexible)
@@ -523,37 +623,65 @@ impl Member {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.member_id) = wire::string(input, flexible).field("Member.member_id")?;
-        (input, this.member_epoch) = wire::int32(input).field("Member.member_epoch")?;
-        (input, this.instance_id) =
+        let (input, member_id) = wire::string(input, flexible).field("Member.member_id")?;
+        let (input, member_epoch) = wire::int32(input).field("Member.member_epoch")?;
+        let (input, instance_id) =
             wire::nullable_string(input, flexible).field("Member.instance_id")?;
-        (input, this.rack_id) = wire::nullable_string(input, flexible).field("Member.rack_id")?;
-        (input, this.client_id) = wire::string(input, flexible).field("Member.client_id")?;
-        (input, this.client_host) = wire::string(input, flexible).field("Member.client_host")?;
-        (input, this.topology_epoch) = wire::int32(input).field("Member.topology_epoch")?;
-        (input, this.process_id) = wire::string(input, flexible).field("Member.process_id")?;
-        (input, this.user_endpoint) =
+        let (input, rack_id) = wire::nullable_string(input, flexible).field("Member.rack_id")?;
+        let (input, client_id) = wire::string(input, flexible).field("Member.client_id")?;
+        let (input, client_host) = wire::string(input, flexible).field("Member.client_host")?;
+        let (input, topology_epoch) = wire::int32(input).field("Member.topology_epoch")?;
+        let (input, process_id) = wire::string(input, flexible).field("Member.process_id")?;
+        let (input, user_endpoint) =
             wire::nullable_struct(input, |input| Endpoint::decode(input, version))
                 .field("Member.user_endpoint")?;
-        (input, this.client_tags) =
-            wire::array(input, flexible, |input| KeyValue::decode(input, version))
-                .field("Member.client_tags")?;
-        (input, this.task_offsets) =
-            wire::array(input, flexible, |input| TaskOffset::decode(input, version))
-                .field("Member.task_offsets")?;
-        (input, this.task_end_offsets) =
-            wire::array(input, flexible, |input| TaskOffset::decode(input, version))
-                .field("Member.task_end_offsets")?;
-        (input, this.assignment) = Assignment::decode(input, version)?;
-        (input, this.target_assignment) = Assignment::decode(input, version)?;
-        (input, this.is_classic) = wire::boolean(input).field("Member.is_classic")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, client_tags) =
+            wire::array(input, flexible, KeyValue::least_size(version), |input| {
+                KeyValue::decode(input, version)
+            })
+            .field("Member.client_tags")?;
+        let (input, task_offsets) =
+            wire::array(input, flexible, TaskOffset::least_size(version), |input| {
+                TaskOffset::decode(input, version)
+            })
+            .field("Member.task_offsets")?;
+        let (input, task_end_offsets) =
+            wire::array(input, flexible, TaskOffset::least_size(version), |input| {
+                TaskOffset::decode(input, version)
+            })
+            .field("Member.task_end_offsets")?;
+        let (input, assignment) = Assignment::decode(input, version)?;
+        let (input, target_assignment) = Assignment::decode(input, version)?;
+        let (input, is_classic) = wire::boolean(input).field("Member.is_classic")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                member_id,
+                member_epoch,
+                instance_id,
+                rack_id,
+                client_id,
+                client_host,
+                topology_epoch,
+                process_id,
+                user_endpoint,
+                client_tags,
+                task_offsets,
+                task_end_offsets,
+                assignment,
+                target_assignment,
+                is_classic,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Member>(28);
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -582,13 +710,20 @@ impl Endpoint {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.host) = wire::string(input, flexible).field("Endpoint.host")?;
-        (input, this.port) = wire::uint16(input).field("Endpoint.port")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, host) = wire::string(input, flexible).field("Endpoint.host")?;
+        let (input, port) = wire::uint16(input).field("Endpoint.port")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                host,
+                port,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -612,6 +747,11 @@ pub struct TaskOffset {
 }
 
 impl TaskOffset {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        14
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.subtopology_id, flexible)
@@ -623,17 +763,27 @@ impl TaskOffset {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.subtopology_id) =
+        let (input, subtopology_id) =
             wire::string(input, flexible).field("TaskOffset.subtopology_id")?;
-        (input, this.partition) = wire::int32(input).field("TaskOffset.partition")?;
-        (input, this.offset) = wire::int64(input).field("TaskOffset.offset")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, partition) = wire::int32(input).field("TaskOffset.partition")?;
+        let (input, offset) = wire::int64(input).field("TaskOffset.offset")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                subtopology_id,
+                partition,
+                offset,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TaskOffset>(14);
 
 /// Part of [`StreamsGroupDescribeResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -677,20 +827,34 @@ impl Assignment {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.active_tasks) =
-            wire::array(input, flexible, |input| TaskIds::decode(input, version))
-                .field("Assignment.active_tasks")?;
-        (input, this.standby_tasks) =
-            wire::array(input, flexible, |input| TaskIds::decode(input, version))
-                .field("Assignment.standby_tasks")?;
-        (input, this.warmup_tasks) =
-            wire::array(input, flexible, |input| TaskIds::decode(input, version))
-                .field("Assignment.warmup_tasks")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, active_tasks) =
+            wire::array(input, flexible, TaskIds::least_size(version), |input| {
+                TaskIds::decode(input, version)
+            })
+            .field("Assignment.active_tasks")?;
+        let (input, standby_tasks) =
+            wire::array(input, flexible, TaskIds::least_size(version), |input| {
+                TaskIds::decode(input, version)
+            })
+            .field("Assignment.standby_tasks")?;
+        let (input, warmup_tasks) =
+            wire::array(input, flexible, TaskIds::least_size(version), |input| {
+                TaskIds::decode(input, version)
+            })
+            .field("Assignment.warmup_tasks")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                active_tasks,
+                standby_tasks,
+                warmup_tasks,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -712,6 +876,11 @@ pub struct TaskIds {
 }
 
 impl TaskIds {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.subtopology_id, flexible)
@@ -726,14 +895,23 @@ impl TaskIds {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.subtopology_id) =
+        let (input, subtopology_id) =
             wire::string(input, flexible).field("TaskIds.subtopology_id")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TaskIds.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, partitions) =
+            wire::fixed_array(input, flexible, i32::from_be_bytes).field("TaskIds.partitions")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                subtopology_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TaskIds>(3);

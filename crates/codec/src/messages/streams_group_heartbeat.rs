@@ -152,43 +152,76 @@ impl Message for StreamsGroupHeartbeatRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        (input, this.member_epoch) = wire::int32(input).field("member_epoch")?;
-        (input, this.endpoint_information_epoch) =
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, member_id) = wire::string(input, flexible).field("member_id")?;
+        let (input, member_epoch) = wire::int32(input).field("member_epoch")?;
+        let (input, endpoint_information_epoch) =
             wire::int32(input).field("endpoint_information_epoch")?;
-        (input, this.instance_id) = wire::nullable_string(input, flexible).field("instance_id")?;
-        (input, this.rack_id) = wire::nullable_string(input, flexible).field("rack_id")?;
-        (input, this.rebalance_timeout_ms) = wire::int32(input).field("rebalance_timeout_ms")?;
-        (input, this.topology) =
+        let (input, instance_id) = wire::nullable_string(input, flexible).field("instance_id")?;
+        let (input, rack_id) = wire::nullable_string(input, flexible).field("rack_id")?;
+        let (input, rebalance_timeout_ms) = wire::int32(input).field("rebalance_timeout_ms")?;
+        let (input, topology) =
             wire::nullable_struct(input, |input| Topology::decode(input, version))
                 .field("topology")?;
-        (input, this.active_tasks) =
-            wire::nullable_array(input, flexible, |input| TaskIds::decode(input, version))
-                .field("active_tasks")?;
-        (input, this.standby_tasks) =
-            wire::nullable_array(input, flexible, |input| TaskIds::decode(input, version))
-                .field("standby_tasks")?;
-        (input, this.warmup_tasks) =
-            wire::nullable_array(input, flexible, |input| TaskIds::decode(input, version))
-                .field("warmup_tasks")?;
-        (input, this.process_id) = wire::nullable_string(input, flexible).field("process_id")?;
-        (input, this.user_endpoint) =
+        let (input, active_tasks) =
+            wire::nullable_array(input, flexible, TaskIds::least_size(version), |input| {
+                TaskIds::decode(input, version)
+            })
+            .field("active_tasks")?;
+        let (input, standby_tasks) =
+            wire::nullable_array(input, flexible, TaskIds::least_size(version), |input| {
+                TaskIds::decode(input, version)
+            })
+            .field("standby_tasks")?;
+        let (input, warmup_tasks) =
+            wire::nullable_array(input, flexible, TaskIds::least_size(version), |input| {
+                TaskIds::decode(input, version)
+            })
+            .field("warmup_tasks")?;
+        let (input, process_id) = wire::nullable_string(input, flexible).field("process_id")?;
+        let (input, user_endpoint) =
             wire::nullable_struct(input, |input| Endpoint::decode(input, version))
                 .field("user_endpoint")?;
-        (input, this.client_tags) =
-            wire::nullable_array(input, flexible, |input| KeyValue::decode(input, version))
-                .field("client_tags")?;
-        (input, this.task_offsets) =
-            wire::nullable_array(input, flexible, |input| TaskOffset::decode(input, version))
-                .field("task_offsets")?;
-        (input, this.task_end_offsets) =
-            wire::nullable_array(input, flexible, |input| TaskOffset::decode(input, version))
-                .field("task_end_offsets")?;
-        (input, this.shutdown_application) = wire::boolean(input).field("shutdown_application")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, client_tags) =
+            wire::nullable_array(input, flexible, KeyValue::least_size(version), |input| {
+                KeyValue::decode(input, version)
+            })
+            .field("client_tags")?;
+        let (input, task_offsets) =
+            wire::nullable_array(input, flexible, TaskOffset::least_size(version), |input| {
+                TaskOffset::decode(input, version)
+            })
+            .field("task_offsets")?;
+        let (input, task_end_offsets) =
+            wire::nullable_array(input, flexible, TaskOffset::least_size(version), |input| {
+                TaskOffset::decode(input, version)
+            })
+            .field("task_end_offsets")?;
+        let (input, shutdown_application) = wire::boolean(input).field("shutdown_application")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                group_id,
+                member_id,
+                member_epoch,
+                endpoint_information_epoch,
+                instance_id,
+                rack_id,
+                rebalance_timeout_ms,
+                topology,
+                active_tasks,
+                standby_tasks,
+                warmup_tasks,
+                process_id,
+                user_endpoint,
+                client_tags,
+                task_offsets,
+                task_end_offsets,
+                shutdown_application,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -228,15 +261,24 @@ impl Topology {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.epoch) = wire::int32(input).field("Topology.epoch")?;
-        (input, this.subtopologies) =
-            wire::array(input, flexible, |input| Subtopology::decode(input, version))
-                .field("Topology.subtopologies")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, epoch) = wire::int32(input).field("Topology.epoch")?;
+        let (input, subtopologies) =
+            wire::array(input, flexible, Subtopology::least_size(version), |input| {
+                Subtopology::decode(input, version)
+            })
+            .field("Topology.subtopologies")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                epoch,
+                subtopologies,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -268,6 +310,11 @@ pub struct Subtopology {
 }
 
 impl Subtopology {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        8
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.subtopology_id, flexible)
@@ -310,34 +357,52 @@ impl Subtopology {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.subtopology_id) =
+        let (input, subtopology_id) =
             wire::string(input, flexible).field("Subtopology.subtopology_id")?;
-        (input, this.source_topics) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("Subtopology.source_topics")?;
-        (input, this.source_topic_regex) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("Subtopology.source_topic_regex")?;
-        (input, this.state_changelog_topics) =
-            wire::array(input, flexible, |input| TopicInfo::decode(input, version))
-                .field("Subtopology.state_changelog_topics")?;
-        (input, this.repartition_sink_topics) =
-            wire::array(input, flexible, |input| wire::string(input, flexible))
-                .field("Subtopology.repartition_sink_topics")?;
-        (input, this.repartition_source_topics) =
-            wire::array(input, flexible, |input| TopicInfo::decode(input, version))
-                .field("Subtopology.repartition_source_topics")?;
-        (input, this.copartition_groups) = wire::array(input, flexible, |input| {
-            CopartitionGroup::decode(input, version)
-        })
+        let (input, source_topics) =
+            wire::string_array(input, flexible).field("Subtopology.source_topics")?;
+        let (input, source_topic_regex) =
+            wire::string_array(input, flexible).field("Subtopology.source_topic_regex")?;
+        let (input, state_changelog_topics) =
+            wire::array(input, flexible, TopicInfo::least_size(version), |input| {
+                TopicInfo::decode(input, version)
+            })
+            .field("Subtopology.state_changelog_topics")?;
+        let (input, repartition_sink_topics) =
+            wire::string_array(input, flexible).field("Subtopology.repartition_sink_topics")?;
+        let (input, repartition_source_topics) =
+            wire::array(input, flexible, TopicInfo::least_size(version), |input| {
+                TopicInfo::decode(input, version)
+            })
+            .field("Subtopology.repartition_source_topics")?;
+        let (input, copartition_groups) = wire::array(
+            input,
+            flexible,
+            CopartitionGroup::least_size(version),
+            |input| CopartitionGroup::decode(input, version),
+        )
         .field("Subtopology.copartition_groups")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                subtopology_id,
+                source_topics,
+                source_topic_regex,
+                state_changelog_topics,
+                repartition_sink_topics,
+                repartition_source_topics,
+                copartition_groups,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Subtopology>(8);
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -361,6 +426,11 @@ pub struct TopicInfo {
 }
 
 impl TopicInfo {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        9
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible).field("TopicInfo.name")?;
@@ -376,20 +446,33 @@ impl TopicInfo {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("TopicInfo.name")?;
-        (input, this.partitions) = wire::int32(input).field("TopicInfo.partitions")?;
-        (input, this.replication_factor) =
+        let (input, name) = wire::string(input, flexible).field("TopicInfo.name")?;
+        let (input, partitions) = wire::int32(input).field("TopicInfo.partitions")?;
+        let (input, replication_factor) =
             wire::int16(input).field("TopicInfo.replication_factor")?;
-        (input, this.topic_configs) =
-            wire::array(input, flexible, |input| KeyValue::decode(input, version))
-                .field("TopicInfo.topic_configs")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topic_configs) =
+            wire::array(input, flexible, KeyValue::least_size(version), |input| {
+                KeyValue::decode(input, version)
+            })
+            .field("TopicInfo.topic_configs")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                replication_factor,
+                topic_configs,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicInfo>(9);
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -409,6 +492,11 @@ pub struct KeyValue {
 }
 
 impl KeyValue {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.key, flexible).field("KeyValue.key")?;
@@ -418,15 +506,24 @@ impl KeyValue {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.key) = wire::string(input, flexible).field("KeyValue.key")?;
-        (input, this.value) = wire::string(input, flexible).field("KeyValue.value")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, key) = wire::string(input, flexible).field("KeyValue.key")?;
+        let (input, value) = wire::string(input, flexible).field("KeyValue.value")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                key,
+                value,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<KeyValue>(3);
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -448,6 +545,11 @@ pub struct CopartitionGroup {
 }
 
 impl CopartitionGroup {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        4
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.array_len(self.source_topics.len(), flexible)
@@ -470,19 +572,30 @@ impl CopartitionGroup {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.source_topics) =
-            wire::array(input, flexible, wire::int16).field("CopartitionGroup.source_topics")?;
-        (input, this.source_topic_regex) = wire::array(input, flexible, wire::int16)
+        let (input, source_topics) = wire::fixed_array(input, flexible, i16::from_be_bytes)
+            .field("CopartitionGroup.source_topics")?;
+        let (input, source_topic_regex) = wire::fixed_array(input, flexible, i16::from_be_bytes)
             .field("CopartitionGroup.source_topic_regex")?;
-        (input, this.repartition_source_topics) = wire::array(input, flexible, wire::int16)
-            .field("CopartitionGroup.repartition_source_topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, repartition_source_topics) =
+            wire::fixed_array(input, flexible, i16::from_be_bytes)
+                .field("CopartitionGroup.repartition_source_topics")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                source_topics,
+                source_topic_regex,
+                repartition_source_topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<CopartitionGroup>(4);
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -502,6 +615,11 @@ pub struct TaskIds {
 }
 
 impl TaskIds {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.subtopology_id, flexible)
@@ -516,17 +634,26 @@ impl TaskIds {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.subtopology_id) =
+        let (input, subtopology_id) =
             wire::string(input, flexible).field("TaskIds.subtopology_id")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TaskIds.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, partitions) =
+            wire::fixed_array(input, flexible, i32::from_be_bytes).field("TaskIds.partitions")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                subtopology_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TaskIds>(3);
 
 /// Part of [`StreamsGroupHeartbeatRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -555,13 +682,20 @@ impl Endpoint {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.host) = wire::string(input, flexible).field("Endpoint.host")?;
-        (input, this.port) = wire::uint16(input).field("Endpoint.port")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, host) = wire::string(input, flexible).field("Endpoint.host")?;
+        let (input, port) = wire::uint16(input).field("Endpoint.port")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                host,
+                port,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -585,6 +719,11 @@ pub struct TaskOffset {
 }
 
 impl TaskOffset {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        14
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.subtopology_id, flexible)
@@ -596,17 +735,27 @@ impl TaskOffset {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.subtopology_id) =
+        let (input, subtopology_id) =
             wire::string(input, flexible).field("TaskOffset.subtopology_id")?;
-        (input, this.partition) = wire::int32(input).field("TaskOffset.partition")?;
-        (input, this.offset) = wire::int64(input).field("TaskOffset.offset")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, partition) = wire::int32(input).field("TaskOffset.partition")?;
+        let (input, offset) = wire::int64(input).field("TaskOffset.offset")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                subtopology_id,
+                partition,
+                offset,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TaskOffset>(14);
 
 /// `StreamsGroupHeartbeatResponse`, versions 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -726,42 +875,73 @@ impl Message for StreamsGroupHeartbeatResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        (input, this.member_epoch) = wire::int32(input).field("member_epoch")?;
-        (input, this.heartbeat_interval_ms) = wire::int32(input).field("heartbeat_interval_ms")?;
-        (input, this.acceptable_recovery_lag) =
+        let (input, member_id) = wire::string(input, flexible).field("member_id")?;
+        let (input, member_epoch) = wire::int32(input).field("member_epoch")?;
+        let (input, heartbeat_interval_ms) = wire::int32(input).field("heartbeat_interval_ms")?;
+        let (input, acceptable_recovery_lag) =
             wire::int32(input).field("acceptable_recovery_lag")?;
-        (input, this.task_offset_interval_ms) =
+        let (input, task_offset_interval_ms) =
             wire::int32(input).field("task_offset_interval_ms")?;
-        (input, this.status) =
-            wire::nullable_array(input, flexible, |input| Status::decode(input, version))
-                .field("status")?;
-        (input, this.active_tasks) = wire::nullable_array(input, flexible, |input| {
-            ResponseTaskIds::decode(input, version)
-        })
-        .field("active_tasks")?;
-        (input, this.standby_tasks) = wire::nullable_array(input, flexible, |input| {
-            ResponseTaskIds::decode(input, version)
-        })
-        .field("standby_tasks")?;
-        (input, this.warmup_tasks) = wire::nullable_array(input, flexible, |input| {
-            ResponseTaskIds::decode(input, version)
-        })
-        .field("warmup_tasks")?;
-        (input, this.endpoint_information_epoch) =
-            wire::int32(input).field("endpoint_information_epoch")?;
-        (input, this.partitions_by_user_endpoint) =
-            wire::nullable_array(input, flexible, |input| {
-                EndpointToPartitions::decode(input, version)
+        let (input, status) =
+            wire::nullable_array(input, flexible, Status::least_size(version), |input| {
+                Status::decode(input, version)
             })
-            .field("partitions_by_user_endpoint")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+            .field("status")?;
+        let (input, active_tasks) = wire::nullable_array(
+            input,
+            flexible,
+            ResponseTaskIds::least_size(version),
+            |input| ResponseTaskIds::decode(input, version),
+        )
+        .field("active_tasks")?;
+        let (input, standby_tasks) = wire::nullable_array(
+            input,
+            flexible,
+            ResponseTaskIds::least_size(version),
+            |input| ResponseTaskIds::decode(input, version),
+        )
+        .field("standby_tasks")?;
+        let (input, warmup_tasks) = wire::nullable_array(
+            input,
+            flexible,
+            ResponseTaskIds::least_size(version),
+            |input| ResponseTaskIds::decode(input, version),
+        )
+        .field("warmup_tasks")?;
+        let (input, endpoint_information_epoch) =
+            wire::int32(input).field("endpoint_information_epoch")?;
+        let (input, partitions_by_user_endpoint) = wire::nullable_array(
+            input,
+            flexible,
+            EndpointToPartitions::least_size(version),
+            |input| EndpointToPartitions::decode(input, version),
+        )
+        .field("partitions_by_user_endpoint")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                member_id,
+                member_epoch,
+                heartbeat_interval_ms,
+                acceptable_recovery_lag,
+                task_offset_interval_ms,
+                status,
+                active_tasks,
+                standby_tasks,
+                warmup_tasks,
+                endpoint_information_epoch,
+                partitions_by_user_endpoint,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -791,6 +971,11 @@ pub struct Status {
 }
 
 impl Status {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int8(self.status_code);
@@ -801,16 +986,24 @@ impl Status {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.status_code) = wire::int8(input).field("Status.status_code")?;
-        (input, this.status_detail) =
-            wire::string(input, flexible).field("Status.status_detail")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, status_code) = wire::int8(input).field("Status.status_code")?;
+        let (input, status_detail) = wire::string(input, flexible).field("Status.status_detail")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                status_code,
+                status_detail,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<Status>(3);
 
 /// Part of [`StreamsGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -830,6 +1023,11 @@ pub struct ResponseTaskIds {
 }
 
 impl ResponseTaskIds {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.subtopology_id, flexible)
@@ -844,17 +1042,26 @@ impl ResponseTaskIds {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.subtopology_id) =
+        let (input, subtopology_id) =
             wire::string(input, flexible).field("ResponseTaskIds.subtopology_id")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("ResponseTaskIds.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("ResponseTaskIds.partitions")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                subtopology_id,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<ResponseTaskIds>(3);
 
 /// Part of [`StreamsGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -876,6 +1083,11 @@ pub struct EndpointToPartitions {
 }
 
 impl EndpointToPartitions {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        7
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         self.user_endpoint.encode(out, version)?;
@@ -894,22 +1106,38 @@ impl EndpointToPartitions {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.user_endpoint) = ResponseEndpoint::decode(input, version)?;
-        (input, this.active_partitions) = wire::array(input, flexible, |input| {
-            TopicPartition::decode(input, version)
-        })
+        let (input, user_endpoint) = ResponseEndpoint::decode(input, version)?;
+        let (input, active_partitions) = wire::array(
+            input,
+            flexible,
+            TopicPartition::least_size(version),
+            |input| TopicPartition::decode(input, version),
+        )
         .field("EndpointToPartitions.active_partitions")?;
-        (input, this.standby_partitions) = wire::array(input, flexible, |input| {
-            TopicPartition::decode(input, version)
-        })
+        let (input, standby_partitions) = wire::array(
+            input,
+            flexible,
+            TopicPartition::least_size(version),
+            |input| TopicPartition::decode(input, version),
+        )
         .field("EndpointToPartitions.standby_partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                user_endpoint,
+                active_partitions,
+                standby_partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<EndpointToPartitions>(7);
 
 /// Part of [`StreamsGroupHeartbeatResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -939,13 +1167,20 @@ impl ResponseEndpoint {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.host) = wire::string(input, flexible).field("ResponseEndpoint.host")?;
-        (input, this.port) = wire::uint16(input).field("ResponseEndpoint.port")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, host) = wire::string(input, flexible).field("ResponseEndpoint.host")?;
+        let (input, port) = wire::uint16(input).field("ResponseEndpoint.port")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                host,
+                port,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -967,6 +1202,11 @@ pub struct TopicPartition {
 }
 
 impl TopicPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.topic, flexible)
@@ -981,13 +1221,22 @@ impl TopicPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.topic) = wire::string(input, flexible).field("TopicPartition.topic")?;
-        (input, this.partitions) =
-            wire::array(input, flexible, wire::int32).field("TopicPartition.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, topic) = wire::string(input, flexible).field("TopicPartition.topic")?;
+        let (input, partitions) = wire::fixed_array(input, flexible, i32::from_be_bytes)
+            .field("TopicPartition.partitions")?;
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                topic,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TopicPartition>(3);

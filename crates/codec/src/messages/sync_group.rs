@@ -80,28 +80,49 @@ impl Message for SyncGroupRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.generation_id) = wire::int32(input).field("generation_id")?;
-        (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-        if version >= 3 {
-            (input, this.group_instance_id) =
-                wire::nullable_string(input, flexible).field("group_instance_id")?;
-        }
-        if version >= 5 {
-            (input, this.protocol_type) =
-                wire::nullable_string(input, flexible).field("protocol_type")?;
-            (input, this.protocol_name) =
-                wire::nullable_string(input, flexible).field("protocol_name")?;
-        }
-        (input, this.assignments) = wire::array(input, flexible, |input| {
-            SyncGroupRequestAssignment::decode(input, version)
-        })
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, generation_id) = wire::int32(input).field("generation_id")?;
+        let (input, member_id) = wire::string(input, flexible).field("member_id")?;
+        let (input, group_instance_id) = if version >= 3 {
+            wire::nullable_string(input, flexible).field("group_instance_id")?
+        } else {
+            (input, None)
+        };
+        let (input, protocol_type) = if version >= 5 {
+            wire::nullable_string(input, flexible).field("protocol_type")?
+        } else {
+            (input, None)
+        };
+        let (input, protocol_name) = if version >= 5 {
+            wire::nullable_string(input, flexible).field("protocol_name")?
+        } else {
+            (input, None)
+        };
+        let (input, assignments) = wire::array(
+            input,
+            flexible,
+            SyncGroupRequestAssignment::least_size(version),
+            |input| SyncGroupRequestAssignment::decode(input, version),
+        )
         .field("assignments")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                group_id,
+                generation_id,
+                member_id,
+                group_instance_id,
+                protocol_type,
+                protocol_name,
+                assignments,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -129,6 +150,14 @@ pub struct SyncGroupRequestAssignment {
 }
 
 impl SyncGroupRequestAssignment {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=3 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 4;
         out.string(&self.member_id, flexible)
@@ -142,19 +171,30 @@ impl SyncGroupRequestAssignment {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.member_id) =
+        let (input, member_id) =
             wire::string(input, flexible).field("SyncGroupRequestAssignment.member_id")?;
-        (input, this.assignment) =
+        let (input, assignment) =
             wire::bytes(input, flexible).field("SyncGroupRequestAssignment.assignment")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                member_id,
+                assignment,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<SyncGroupRequestAssignment>(3);
 
 /// `SyncGroupResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -210,22 +250,39 @@ impl Message for SyncGroupResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 4;
-        let (mut input, mut this) = (input, Self::default());
-        if version >= 1 {
-            (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        }
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        if version >= 5 {
-            (input, this.protocol_type) =
-                wire::nullable_string(input, flexible).field("protocol_type")?;
-            (input, this.protocol_name) =
-                wire::nullable_string(input, flexible).field("protocol_name")?;
-        }
-        (input, this.assignment) = wire::bytes(input, flexible).field("assignment")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, throttle_time_ms) = if version >= 1 {
+            wire::int32(input).field("throttle_time_ms")?
+        } else {
+            (input, 0)
+        };
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, protocol_type) = if version >= 5 {
+            wire::nullable_string(input, flexible).field("protocol_type")?
+        } else {
+            (input, None)
+        };
+        let (input, protocol_name) = if version >= 5 {
+            wire::nullable_string(input, flexible).field("protocol_name")?
+        } else {
+            (input, None)
+        };
+        let (input, assignment) = wire::bytes(input, flexible).field("assignment")?;
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                protocol_type,
+                protocol_name,
+                assignment,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 

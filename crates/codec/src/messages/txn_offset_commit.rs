@@ -98,25 +98,51 @@ impl Message for TxnOffsetCommitRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.transactional_id) = wire::string(input, flexible).field("transactional_id")?;
-        (input, this.group_id) = wire::string(input, flexible).field("group_id")?;
-        (input, this.producer_id) = wire::int64(input).field("producer_id")?;
-        (input, this.producer_epoch) = wire::int16(input).field("producer_epoch")?;
-        if version >= 3 {
-            (input, this.generation_id) = wire::int32(input).field("generation_id")?;
-            (input, this.member_id) = wire::string(input, flexible).field("member_id")?;
-            (input, this.group_instance_id) =
-                wire::nullable_string(input, flexible).field("group_instance_id")?;
-        }
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            TxnOffsetCommitRequestTopic::decode(input, version)
-        })
+        let (input, transactional_id) = wire::string(input, flexible).field("transactional_id")?;
+        let (input, group_id) = wire::string(input, flexible).field("group_id")?;
+        let (input, producer_id) = wire::int64(input).field("producer_id")?;
+        let (input, producer_epoch) = wire::int16(input).field("producer_epoch")?;
+        let (input, generation_id) = if version >= 3 {
+            wire::int32(input).field("generation_id")?
+        } else {
+            (input, -1)
+        };
+        let (input, member_id) = if version >= 3 {
+            wire::string(input, flexible).field("member_id")?
+        } else {
+            (input, String::new())
+        };
+        let (input, group_instance_id) = if version >= 3 {
+            wire::nullable_string(input, flexible).field("group_instance_id")?
+        } else {
+            (input, None)
+        };
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            TxnOffsetCommitRequestTopic::least_size(version),
+            |input| TxnOffsetCommitRequestTopic::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                transactional_id,
+                group_id,
+                producer_id,
+                producer_epoch,
+                generation_id,
+                member_id,
+                group_instance_id,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -143,6 +169,14 @@ pub struct TxnOffsetCommitRequestTopic {
 }
 
 impl TxnOffsetCommitRequestTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.string(&self.name, flexible)
@@ -159,21 +193,35 @@ impl TxnOffsetCommitRequestTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("TxnOffsetCommitRequestTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            TxnOffsetCommitRequestPartition::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            TxnOffsetCommitRequestPartition::least_size(version),
+            |input| TxnOffsetCommitRequestPartition::decode(input, version),
+        )
         .field("TxnOffsetCommitRequestTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TxnOffsetCommitRequestTopic>(3);
 
 /// Part of [`TxnOffsetCommitRequest`], versions 0+.
 #[derive(Clone, Debug, PartialEq)]
@@ -209,6 +257,14 @@ impl Default for TxnOffsetCommitRequestPartition {
 }
 
 impl TxnOffsetCommitRequestPartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 14,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.int32(self.partition_index);
@@ -225,25 +281,39 @@ impl TxnOffsetCommitRequestPartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("TxnOffsetCommitRequestPartition.partition_index")?;
-        (input, this.committed_offset) =
+        let (input, committed_offset) =
             wire::int64(input).field("TxnOffsetCommitRequestPartition.committed_offset")?;
-        if version >= 2 {
-            (input, this.committed_leader_epoch) = wire::int32(input)
-                .field("TxnOffsetCommitRequestPartition.committed_leader_epoch")?;
-        }
-        (input, this.committed_metadata) = wire::nullable_string(input, flexible)
+        let (input, committed_leader_epoch) = if version >= 2 {
+            wire::int32(input).field("TxnOffsetCommitRequestPartition.committed_leader_epoch")?
+        } else {
+            (input, -1)
+        };
+        let (input, committed_metadata) = wire::nullable_string(input, flexible)
             .field("TxnOffsetCommitRequestPartition.committed_metadata")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                committed_offset,
+                committed_leader_epoch,
+                committed_metadata,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TxnOffsetCommitRequestPartition>(14);
 
 /// `TxnOffsetCommitResponse`, versions 0-5.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -286,16 +356,27 @@ impl Message for TxnOffsetCommitResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            TxnOffsetCommitResponseTopic::decode(input, version)
-        })
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            TxnOffsetCommitResponseTopic::least_size(version),
+            |input| TxnOffsetCommitResponseTopic::decode(input, version),
+        )
         .field("topics")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -325,6 +406,14 @@ pub struct TxnOffsetCommitResponseTopic {
 }
 
 impl TxnOffsetCommitResponseTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 6,
+            _ => 3,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.string(&self.name, flexible)
@@ -341,21 +430,35 @@ impl TxnOffsetCommitResponseTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("TxnOffsetCommitResponseTopic.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            TxnOffsetCommitResponsePartition::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            TxnOffsetCommitResponsePartition::least_size(version),
+            |input| TxnOffsetCommitResponsePartition::decode(input, version),
+        )
         .field("TxnOffsetCommitResponseTopic.partitions")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TxnOffsetCommitResponseTopic>(3);
 
 /// Part of [`TxnOffsetCommitResponse`], versions 0+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -375,6 +478,14 @@ pub struct TxnOffsetCommitResponsePartition {
 }
 
 impl TxnOffsetCommitResponsePartition {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=2 => 6,
+            _ => 7,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
         out.int32(self.partition_index);
@@ -386,16 +497,27 @@ impl TxnOffsetCommitResponsePartition {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = version >= 3;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("TxnOffsetCommitResponsePartition.partition_index")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("TxnOffsetCommitResponsePartition.error_code")?;
-        if flexible {
-            (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        }
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = if flexible {
+            wire::unknown_tagged_fields(input)?
+        } else {
+            (input, Vec::new())
+        };
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<TxnOffsetCommitResponsePartition>(6);

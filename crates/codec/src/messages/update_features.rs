@@ -71,17 +71,29 @@ impl Message for UpdateFeaturesRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.timeout_ms) = wire::int32(input).field("timeout_ms")?;
-        (input, this.feature_updates) = wire::array(input, flexible, |input| {
-            FeatureUpdateKey::decode(input, version)
-        })
+        let (input, timeout_ms) = wire::int32(input).field("timeout_ms")?;
+        let (input, feature_updates) = wire::array(
+            input,
+            flexible,
+            FeatureUpdateKey::least_size(version),
+            |input| FeatureUpdateKey::decode(input, version),
+        )
         .field("feature_updates")?;
-        if version >= 1 {
-            (input, this.validate_only) = wire::boolean(input).field("validate_only")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, validate_only) = if version >= 1 {
+            wire::boolean(input).field("validate_only")?
+        } else {
+            (input, false)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                timeout_ms,
+                feature_updates,
+                validate_only,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -124,6 +136,11 @@ impl Default for FeatureUpdateKey {
 }
 
 impl FeatureUpdateKey {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        5
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.feature, flexible)
@@ -150,24 +167,37 @@ impl FeatureUpdateKey {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.feature) = wire::string(input, flexible).field("FeatureUpdateKey.feature")?;
-        (input, this.max_version_level) =
+        let (input, feature) = wire::string(input, flexible).field("FeatureUpdateKey.feature")?;
+        let (input, max_version_level) =
             wire::int16(input).field("FeatureUpdateKey.max_version_level")?;
-        if version == 0 {
-            (input, this.allow_downgrade) =
-                wire::boolean(input).field("FeatureUpdateKey.allow_downgrade")?;
-        }
-        if version >= 1 {
-            (input, this.upgrade_type) =
-                wire::int8(input).field("FeatureUpdateKey.upgrade_type")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, allow_downgrade) = if version == 0 {
+            wire::boolean(input).field("FeatureUpdateKey.allow_downgrade")?
+        } else {
+            (input, false)
+        };
+        let (input, upgrade_type) = if version >= 1 {
+            wire::int8(input).field("FeatureUpdateKey.upgrade_type")?
+        } else {
+            (input, 1)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                feature,
+                max_version_level,
+                allow_downgrade,
+                upgrade_type,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<FeatureUpdateKey>(5);
 
 /// `UpdateFeaturesResponse`, versions 0-2.
 #[derive(Clone, Debug, PartialEq)]
@@ -230,19 +260,32 @@ impl Message for UpdateFeaturesResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
-        (input, this.error_code) = wire::int16(input).field("error_code")?;
-        (input, this.error_message) =
+        let (input, throttle_time_ms) = wire::int32(input).field("throttle_time_ms")?;
+        let (input, error_code) = wire::int16(input).field("error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("error_message")?;
-        if version <= 1 {
-            (input, this.results) = wire::array(input, flexible, |input| {
-                UpdatableFeatureResult::decode(input, version)
-            })
-            .field("results")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, results) = if version <= 1 {
+            wire::array(
+                input,
+                flexible,
+                UpdatableFeatureResult::least_size(version),
+                |input| UpdatableFeatureResult::decode(input, version),
+            )
+            .field("results")?
+        } else {
+            (input, Vec::new())
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                throttle_time_ms,
+                error_code,
+                error_message,
+                results,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -285,6 +328,11 @@ impl Default for UpdatableFeatureResult {
 }
 
 impl UpdatableFeatureResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        5
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.feature, flexible)
@@ -297,15 +345,25 @@ impl UpdatableFeatureResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.feature) =
+        let (input, feature) =
             wire::string(input, flexible).field("UpdatableFeatureResult.feature")?;
-        (input, this.error_code) = wire::int16(input).field("UpdatableFeatureResult.error_code")?;
-        (input, this.error_message) =
+        let (input, error_code) = wire::int16(input).field("UpdatableFeatureResult.error_code")?;
+        let (input, error_message) =
             wire::nullable_string(input, flexible).field("UpdatableFeatureResult.error_message")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                feature,
+                error_code,
+                error_message,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<UpdatableFeatureResult>(5);

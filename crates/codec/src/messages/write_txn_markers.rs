@@ -50,13 +50,21 @@ impl Message for WriteTxnMarkersRequest {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.markers) = wire::array(input, flexible, |input| {
-            WritableTxnMarker::decode(input, version)
-        })
+        let (input, markers) = wire::array(
+            input,
+            flexible,
+            WritableTxnMarker::least_size(version),
+            |input| WritableTxnMarker::decode(input, version),
+        )
         .field("markers")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                markers,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -91,6 +99,14 @@ pub struct WritableTxnMarker {
 }
 
 impl WritableTxnMarker {
+    /// The fewest bytes that one takes.
+    const fn least_size(version: i16) -> usize {
+        match version {
+            ..=1 => 17,
+            _ => 18,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int64(self.producer_id);
@@ -110,28 +126,45 @@ impl WritableTxnMarker {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.producer_id) = wire::int64(input).field("WritableTxnMarker.producer_id")?;
-        (input, this.producer_epoch) =
+        let (input, producer_id) = wire::int64(input).field("WritableTxnMarker.producer_id")?;
+        let (input, producer_epoch) =
             wire::int16(input).field("WritableTxnMarker.producer_epoch")?;
-        (input, this.transaction_result) =
+        let (input, transaction_result) =
             wire::boolean(input).field("WritableTxnMarker.transaction_result")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            WritableTxnMarkerTopic::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            WritableTxnMarkerTopic::least_size(version),
+            |input| WritableTxnMarkerTopic::decode(input, version),
+        )
         .field("WritableTxnMarker.topics")?;
-        (input, this.coordinator_epoch) =
+        let (input, coordinator_epoch) =
             wire::int32(input).field("WritableTxnMarker.coordinator_epoch")?;
-        if version >= 2 {
-            (input, this.transaction_version) =
-                wire::int8(input).field("WritableTxnMarker.transaction_version")?;
-        }
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, transaction_version) = if version >= 2 {
+            wire::int8(input).field("WritableTxnMarker.transaction_version")?
+        } else {
+            (input, 0)
+        };
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                producer_id,
+                producer_epoch,
+                transaction_result,
+                topics,
+                coordinator_epoch,
+                transaction_version,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<WritableTxnMarker>(17);
 
 /// Part of [`WriteTxnMarkersRequest`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -151,6 +184,11 @@ pub struct WritableTxnMarkerTopic {
 }
 
 impl WritableTxnMarkerTopic {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -165,16 +203,25 @@ impl WritableTxnMarkerTopic {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) = wire::string(input, flexible).field("WritableTxnMarkerTopic.name")?;
-        (input, this.partition_indexes) = wire::array(input, flexible, wire::int32)
+        let (input, name) = wire::string(input, flexible).field("WritableTxnMarkerTopic.name")?;
+        let (input, partition_indexes) = wire::fixed_array(input, flexible, i32::from_be_bytes)
             .field("WritableTxnMarkerTopic.partition_indexes")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partition_indexes,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<WritableTxnMarkerTopic>(3);
 
 /// `WriteTxnMarkersResponse`, versions 1-2.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -213,13 +260,21 @@ impl Message for WriteTxnMarkersResponse {
 
     fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.markers) = wire::array(input, flexible, |input| {
-            WritableTxnMarkerResult::decode(input, version)
-        })
+        let (input, markers) = wire::array(
+            input,
+            flexible,
+            WritableTxnMarkerResult::least_size(version),
+            |input| WritableTxnMarkerResult::decode(input, version),
+        )
         .field("markers")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                markers,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
 
@@ -245,6 +300,11 @@ pub struct WritableTxnMarkerResult {
 }
 
 impl WritableTxnMarkerResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        10
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.int64(self.producer_id);
@@ -258,19 +318,31 @@ impl WritableTxnMarkerResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.producer_id) =
+        let (input, producer_id) =
             wire::int64(input).field("WritableTxnMarkerResult.producer_id")?;
-        (input, this.topics) = wire::array(input, flexible, |input| {
-            WritableTxnMarkerTopicResult::decode(input, version)
-        })
+        let (input, topics) = wire::array(
+            input,
+            flexible,
+            WritableTxnMarkerTopicResult::least_size(version),
+            |input| WritableTxnMarkerTopicResult::decode(input, version),
+        )
         .field("WritableTxnMarkerResult.topics")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                producer_id,
+                topics,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<WritableTxnMarkerResult>(10);
 
 /// Part of [`WriteTxnMarkersResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -290,6 +362,11 @@ pub struct WritableTxnMarkerTopicResult {
 }
 
 impl WritableTxnMarkerTopicResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        3
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
         let flexible = true;
         out.string(&self.name, flexible)
@@ -304,19 +381,31 @@ impl WritableTxnMarkerTopicResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, version: i16) -> Parsed<'_, Self> {
         let flexible = true;
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.name) =
+        let (input, name) =
             wire::string(input, flexible).field("WritableTxnMarkerTopicResult.name")?;
-        (input, this.partitions) = wire::array(input, flexible, |input| {
-            WritableTxnMarkerPartitionResult::decode(input, version)
-        })
+        let (input, partitions) = wire::array(
+            input,
+            flexible,
+            WritableTxnMarkerPartitionResult::least_size(version),
+            |input| WritableTxnMarkerPartitionResult::decode(input, version),
+        )
         .field("WritableTxnMarkerTopicResult.partitions")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                name,
+                partitions,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<WritableTxnMarkerTopicResult>(3);
 
 /// Part of [`WriteTxnMarkersResponse`], versions 1+.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -336,6 +425,11 @@ pub struct WritableTxnMarkerPartitionResult {
 }
 
 impl WritableTxnMarkerPartitionResult {
+    /// The fewest bytes that one takes.
+    const fn least_size(_version: i16) -> usize {
+        7
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.partition_index);
         out.int16(self.error_code);
@@ -344,13 +438,22 @@ impl WritableTxnMarkerPartitionResult {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn decode(input: Input<'_>, _version: i16) -> Parsed<'_, Self> {
-        let (mut input, mut this) = (input, Self::default());
-        (input, this.partition_index) =
+        let (input, partition_index) =
             wire::int32(input).field("WritableTxnMarkerPartitionResult.partition_index")?;
-        (input, this.error_code) =
+        let (input, error_code) =
             wire::int16(input).field("WritableTxnMarkerPartitionResult.error_code")?;
-        (input, this.unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
-        Ok((input, this))
+        let (input, unknown_tagged_fields) = wire::unknown_tagged_fields(input)?;
+        Ok((
+            input,
+            Self {
+                partition_index,
+                error_code,
+                unknown_tagged_fields,
+            },
+        ))
     }
 }
+
+const _: () = wire::assert_bounded::<WritableTxnMarkerPartitionResult>(7);

@@ -219,6 +219,16 @@ impl Encoder {
         Ok(())
     }
 
+    /// An array of a partition's brokers.
+    ///
+    /// # Errors
+    /// As [`Self::array_len`].
+    pub fn node_ids(&mut self, ids: &[i32], flexible: bool) -> Result<(), EncodeError> {
+        self.array_len(ids.len(), flexible)?;
+        ids.iter().for_each(|id| self.int32(*id));
+        Ok(())
+    }
+
     /// The count before an array's elements.
     ///
     /// # Errors

@@ -9,12 +9,12 @@ use nom::Needed;
 
 /// What is still to be parsed of a frame.
 ///
-/// A copy costs four words. It knows its place in the frame, for error reports, and hands out parts as [`Bytes`] that
+/// A copy costs three words. It knows its place in the frame, for error reports, and hands out parts as [`Bytes`] that
 /// share the frame's memory.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
+    /// A part of `frame`, where its place is told by its address.
     rest: &'a [u8],
-    offset: usize,
     frame: &'a Bytes,
 }
 
@@ -22,27 +22,26 @@ impl<'a> Input<'a> {
     /// All of `frame`.
     #[must_use]
     pub fn new(frame: &'a Bytes) -> Self {
-        Self {
-            rest: frame,
-            offset: 0,
-            frame,
-        }
+        Self { rest: frame, frame }
     }
 
     /// The bytes that remain.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> &'a [u8] {
         self.rest
     }
 
     /// How many bytes remain.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.rest.len()
     }
 
     /// Whether nothing remains.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -50,31 +49,28 @@ impl<'a> Input<'a> {
     /// How many bytes of the frame come before this.
     #[must_use]
     pub fn offset(&self) -> usize {
-        self.offset
+        self.rest.as_ptr().addr() - self.frame.as_ptr().addr()
     }
 
     /// The bytes that remain, without copying them.
     #[must_use]
+    #[inline]
     pub fn to_bytes(&self) -> Bytes {
-        self.frame.slice(self.offset..self.offset + self.rest.len())
+        self.frame.slice_ref(self.rest)
     }
 
     /// The first `count` bytes and the rest, or `None` when there are fewer.
     #[must_use]
+    #[inline]
     pub fn split(self, count: usize) -> Option<(Self, Self)> {
         let (head, rest) = self.rest.split_at_checked(count)?;
-        let tail = Self {
-            rest,
-            offset: self.offset + count,
-            frame: self.frame,
-        };
-        Some((Self { rest: head, ..self }, tail))
+        Some((Self { rest: head, ..self }, Self { rest, ..self }))
     }
 }
 
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Input({} bytes at {})", self.len(), self.offset)
+        write!(f, "Input({} bytes at {})", self.len(), self.offset())
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod encoder;
 mod input;
+mod node_ids;
 mod parse;
 mod records;
 mod segments;
@@ -15,12 +16,14 @@ mod tagged;
 
 pub use encoder::{EncodeResultExt, Encoder};
 pub use input::Input;
-pub(crate) use parse::decode_error;
+pub use node_ids::NodeIds;
 pub use parse::{
-    Parsed, ParsedExt, WireError, array, boolean, bytes, float64, int8, int16, int32, int64,
-    null_only_if, nullable_array, nullable_bytes, nullable_records, nullable_string,
-    nullable_struct, records, string, uint16, uint32, unsigned_varint, uuid, varint, varlong,
+    Parsed, ParsedExt, WireError, array, boolean, bytes, fixed_array, float64, int8, int16, int32,
+    int64, node_ids, null_only_if, nullable_array, nullable_bytes, nullable_fixed_array,
+    nullable_records, nullable_string, nullable_string_array, nullable_struct, records, string,
+    string_array, uint16, uint32, unsigned_varint, uuid, varint, varlong,
 };
+pub(crate) use parse::{assert_bounded, decode_error};
 pub use records::Records;
 pub use segments::Segments;
 pub(crate) use tagged::TaggedFields;

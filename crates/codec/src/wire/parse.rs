@@ -9,7 +9,7 @@ use nom::{
     number::complete as number,
 };
 
-use super::{Input, Records};
+use super::{Input, NodeIds, Records, node_ids::Exactly};
 use crate::{DecodeError, DecodeErrorKind, Uuid};
 
 /// A value and what comes after it.
@@ -64,6 +64,7 @@ pub trait ParsedExt: Sized {
 }
 
 impl<T> ParsedExt for Parsed<'_, T> {
+    #[inline]
     fn field(self, name: &'static str) -> Self {
         self.map_err(|error| error.map(|error| error.in_field(name)))
     }
@@ -102,6 +103,7 @@ pub(crate) fn decode_error(message: &'static str, error: nom::Err<WireError>) ->
     }
 }
 
+#[cold]
 pub(super) fn fail<T>(input: Input<'_>, kind: DecodeErrorKind) -> Parsed<'_, T> {
     Err(nom::Err::Error(WireError {
         offset: input.offset(),
@@ -110,6 +112,7 @@ pub(super) fn fail<T>(input: Input<'_>, kind: DecodeErrorKind) -> Parsed<'_, T> 
     }))
 }
 
+#[cold]
 fn truncated<T>(input: Input<'_>, needed: u64) -> Parsed<'_, T> {
     fail(
         input,
@@ -126,6 +129,7 @@ macro_rules! fixed {
         ///
         /// # Errors
         /// When too few bytes remain.
+        #[inline(always)]
         pub fn $name(input: Input<'_>) -> Parsed<'_, $type> {
             if input.len() < $size {
                 return truncated(input, $size);
@@ -156,6 +160,7 @@ fixed! {
 ///
 /// # Errors
 /// When no byte remains.
+#[inline]
 pub fn boolean(input: Input<'_>) -> Parsed<'_, bool> {
     let (rest, byte) = int8(input)?;
     Ok((rest, byte != 0))
@@ -165,6 +170,7 @@ pub fn boolean(input: Input<'_>) -> Parsed<'_, bool> {
 ///
 /// # Errors
 /// When too few bytes remain.
+#[inline]
 pub fn uuid(input: Input<'_>) -> Parsed<'_, Uuid> {
     if input.len() < 16 {
         return truncated(input, 16);
@@ -177,7 +183,14 @@ pub fn uuid(input: Input<'_>) -> Parsed<'_, Uuid> {
 ///
 /// # Errors
 /// When the bytes end before the number does, or it does not fit 32 bits.
+#[inline(always)]
 pub fn unsigned_varint(input: Input<'_>) -> Parsed<'_, u32> {
+    // Nearly all are lengths and tags of one byte.
+    if let Some((byte, rest)) = input.split(1)
+        && let [byte @ ..0x80] = *byte.as_slice()
+    {
+        return Ok((rest, byte.into()));
+    }
     let (rest, value) = base128(input, 5)?;
     match u32::try_from(value) {
         Ok(value) => Ok((rest, value)),
@@ -203,6 +216,7 @@ pub fn varlong(input: Input<'_>) -> Parsed<'_, i64> {
     Ok((rest, (value >> 1) as i64 ^ -((value & 1) as i64)))
 }
 
+#[inline(never)]
 fn base128(input: Input<'_>, max_bytes: u32) -> Parsed<'_, u64> {
     let mut value = 0u64;
     let mut rest = input;
@@ -226,6 +240,7 @@ fn base128(input: Input<'_>, max_bytes: u32) -> Parsed<'_, u64> {
 }
 
 /// A length prefix; `None` is null.
+#[inline(always)]
 fn length(
     input: Input<'_>,
     flexible: bool,
@@ -250,12 +265,14 @@ fn length(
     }
 }
 
+#[inline]
 fn int16_length(input: Input<'_>) -> Parsed<'_, i32> {
     let (rest, value) = int16(input)?;
     Ok((rest, value.into()))
 }
 
 /// Splits the bytes that a length prefix announces off the input.
+#[inline(always)]
 fn delimited(
     input: Input<'_>,
     flexible: bool,
@@ -277,6 +294,7 @@ fn delimited(
     }
 }
 
+#[inline(always)]
 fn required<'a, T>(input: Input<'a>, (rest, value): (Input<'a>, Option<T>)) -> Parsed<'a, T> {
     match value {
         Some(value) => Ok((rest, value)),
@@ -287,7 +305,8 @@ fn required<'a, T>(input: Input<'a>, (rest, value): (Input<'a>, Option<T>)) -> P
 /// A string: its length in bytes (two bytes, or a varint when `flexible`), then UTF-8.
 ///
 /// # Errors
-/// When it is null, cut off or not UTF-8.
+/// When it is null, cut off, not UTF-8, or longer than 32767 bytes.
+#[inline(always)]
 pub fn string(input: Input<'_>, flexible: bool) -> Parsed<'_, String> {
     required(input, nullable_string(input, flexible)?)
 }
@@ -295,12 +314,18 @@ pub fn string(input: Input<'_>, flexible: bool) -> Parsed<'_, String> {
 /// A [`string()`] or null.
 ///
 /// # Errors
-/// When it is cut off or not UTF-8.
+/// When it is cut off, not UTF-8, or longer than 32767 bytes.
+#[inline(always)]
 pub fn nullable_string(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<String>> {
     let (rest, content) = delimited(input, flexible, int16_length)?;
     let Some(content) = content else {
         return Ok((rest, None));
     };
+    // Kafka's limit, also where the length could say more.
+    if content.len() > i16::MAX as usize {
+        let length = content.len();
+        return fail(input, DecodeErrorKind::StringTooLong { length });
+    }
     match str::from_utf8(content.as_slice()) {
         Ok(text) => Ok((rest, Some(text.to_owned()))),
         Err(_) => fail(input, DecodeErrorKind::InvalidUtf8),
@@ -311,6 +336,7 @@ pub fn nullable_string(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<St
 ///
 /// # Errors
 /// When they are null or cut off.
+#[inline(always)]
 pub fn bytes(input: Input<'_>, flexible: bool) -> Parsed<'_, Bytes> {
     required(input, nullable_bytes(input, flexible)?)
 }
@@ -319,6 +345,7 @@ pub fn bytes(input: Input<'_>, flexible: bool) -> Parsed<'_, Bytes> {
 ///
 /// # Errors
 /// When they are cut off.
+#[inline(always)]
 pub fn nullable_bytes(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<Bytes>> {
     let (rest, content) = delimited(input, flexible, int32)?;
     Ok((rest, content.map(|content| content.to_bytes())))
@@ -342,54 +369,152 @@ pub fn nullable_records(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<R
     Ok((rest, content.map(Records::from)))
 }
 
-/// Elements after their count (four bytes, or a varint when `flexible`).
+/// Elements after their count (four bytes, or a varint when `flexible`). None of them takes fewer than `least` bytes.
 ///
 /// # Errors
-/// When it is null, there are fewer bytes than elements, or an element cannot be read.
+/// When it is null, there are fewer bytes than so many elements take, or an element cannot be read.
 pub fn array<'a, T>(
     input: Input<'a>,
     flexible: bool,
+    least: usize,
     element: impl FnMut(Input<'a>) -> Parsed<'a, T>,
 ) -> Parsed<'a, Vec<T>> {
-    required(input, nullable_array(input, flexible, element)?)
+    required(input, nullable_array(input, flexible, least, element)?)
 }
 
 /// An [`array()`] or null.
 ///
 /// # Errors
-/// When there are fewer bytes than elements, or an element cannot be read.
+/// When there are fewer bytes than so many elements take, or an element cannot be read.
 pub fn nullable_array<'a, T>(
     input: Input<'a>,
     flexible: bool,
+    least: usize,
     mut element: impl FnMut(Input<'a>) -> Parsed<'a, T>,
 ) -> Parsed<'a, Option<Vec<T>>> {
-    let (mut rest, count) = length(input, flexible, int32)?;
+    let (mut rest, count) = count(input, flexible, least)?;
     let Some(count) = count else {
         return Ok((rest, None));
     };
-    // No element takes less than a byte.
-    if count as usize > rest.len() {
-        return fail(
-            input,
-            DecodeErrorKind::Truncated {
-                needed: count.into(),
-                remaining: rest.len(),
-            },
-        );
-    }
-    let mut elements = Vec::with_capacity(initial_capacity::<T>(count as usize, rest.len()));
+    let mut elements = Vec::with_capacity(initial_capacity::<T>(count, rest.len()));
     for _ in 0..count {
         let value;
         (rest, value) = element(rest)?;
+        if elements.len() == elements.capacity() {
+            let missing = count.saturating_sub(elements.len());
+            elements.reserve_exact(elements.len().clamp(1, missing.max(1)));
+        }
         elements.push(value);
     }
     Ok((rest, Some(elements)))
 }
 
-/// An element may be wider in memory than on the wire: at first there is room for as many as fill the bytes that have
-/// arrived, and one.
+/// An [`array()`] of strings.
+///
+/// # Errors
+/// As [`array()`].
+pub fn string_array(input: Input<'_>, flexible: bool) -> Parsed<'_, Vec<String>> {
+    required(input, nullable_string_array(input, flexible)?)
+}
+
+/// A [`string_array`] or null.
+///
+/// # Errors
+/// As [`nullable_array`].
+pub fn nullable_string_array(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<Vec<String>>> {
+    // An empty one is its length.
+    let least = if flexible { 1 } else { 2 };
+    nullable_array(input, flexible, least, |input| string(input, flexible))
+}
+
+/// An [`array()`] of what `from` makes of `N` bytes each.
+///
+/// # Errors
+/// As [`array()`].
+#[inline]
+pub fn fixed_array<T, const N: usize>(
+    input: Input<'_>,
+    flexible: bool,
+    from: fn([u8; N]) -> T,
+) -> Parsed<'_, Vec<T>> {
+    required(input, nullable_fixed_array(input, flexible, from)?)
+}
+
+/// A [`fixed_array`] or null.
+///
+/// # Errors
+/// As [`nullable_array`].
+#[inline]
+pub fn nullable_fixed_array<T, const N: usize>(
+    input: Input<'_>,
+    flexible: bool,
+    from: fn([u8; N]) -> T,
+) -> Parsed<'_, Option<Vec<T>>> {
+    let (rest, elements) = elements(input, flexible)?;
+    Ok((
+        rest,
+        elements.map(|elements| elements.iter().map(|bytes| from(*bytes)).collect()),
+    ))
+}
+
+/// An [`array()`] of a partition's brokers.
+///
+/// # Errors
+/// As [`array()`].
+#[inline(always)]
+pub fn node_ids(input: Input<'_>, flexible: bool) -> Parsed<'_, NodeIds> {
+    let (rest, ids) = required(input, elements(input, flexible)?)?;
+    let ids = ids.iter().map(|bytes| i32::from_be_bytes(*bytes));
+    Ok((rest, Exactly(ids).into()))
+}
+
+/// The bytes of an array's elements, `N` each.
+#[inline(always)]
+fn elements<const N: usize>(input: Input<'_>, flexible: bool) -> Parsed<'_, Option<&[[u8; N]]>> {
+    let (rest, count) = count(input, flexible, N)?;
+    let Some(count) = count else {
+        return Ok((rest, None));
+    };
+    // The count has been held against what remains.
+    let Some((content, rest)) = rest.split(count.saturating_mul(N)) else {
+        return truncated(input, N as u64);
+    };
+    let (elements, _) = content.as_slice().as_chunks();
+    Ok((rest, Some(elements)))
+}
+
+/// How many elements an array has, each of `least` bytes or more.
+#[inline(always)]
+fn count(input: Input<'_>, flexible: bool, least: usize) -> Parsed<'_, Option<usize>> {
+    let (rest, count) = length(input, flexible, int32)?;
+    let needed = u64::from(count.unwrap_or_default()).saturating_mul(least as u64);
+    if needed > rest.len() as u64 {
+        let remaining = rest.len();
+        return fail(input, DecodeErrorKind::Truncated { needed, remaining });
+    }
+    Ok((rest, count.map(|count| count as usize)))
+}
+
+/// How many times the bytes that remain an array may reserve before it has read any: enough for most messages.
+///
+/// Arrays within each other may reserve that much each, and there are five levels in the deepest message. With
+/// [`ELEMENT_RATIO`] it keeps what is decoded below 64 times its bytes.
+const RESERVED_RATIO: usize = 3;
+
+/// How many times the fewest bytes that an element takes it may take in memory.
+const ELEMENT_RATIO: usize = 40;
+
+/// An element may be wider in memory than on the wire: at first there is room for all only if that is not much more
+/// than the bytes that have arrived. Beyond it has to be paid for by elements that are really there.
 pub(super) fn initial_capacity<T>(count: usize, remaining: usize) -> usize {
-    count.min(remaining / size_of::<T>().max(1) + 1)
+    let room = remaining.saturating_mul(RESERVED_RATIO);
+    count.min(room / size_of::<T>().max(1) + 1)
+}
+
+/// Refuses to compile for an element that takes too much memory for its `least` bytes: a message of nothing but such
+/// elements is what decoding has to be bounded for.
+pub(crate) const fn assert_bounded<T>(least: usize) {
+    assert!(size_of::<T>() <= ELEMENT_RATIO * least);
 }
 
 /// A struct after a byte that says whether there is one: negative for null (KIP-893).

@@ -21,6 +21,7 @@ pub struct UnknownTaggedField {
 ///
 /// # Errors
 /// When the section is cut off, its tags do not ascend, or a known field cannot be read or has bytes left over.
+#[inline]
 pub fn tagged_fields<'a>(
     input: Input<'a>,
     unknown: &mut Vec<UnknownTaggedField>,
@@ -38,10 +39,16 @@ pub fn tagged_fields<'a>(
                 .map(|(rest, ())| rest);
         }
         match known(tag, content)? {
-            None => unknown.push(UnknownTaggedField {
-                tag,
-                data: content.to_bytes(),
-            }),
+            None => {
+                // Mostly it stays the only one: room for more would be many times its bytes.
+                if unknown.is_empty() {
+                    unknown.reserve_exact(1);
+                }
+                unknown.push(UnknownTaggedField {
+                    tag,
+                    data: content.to_bytes(),
+                });
+            }
             Some(left) if left.is_empty() => {}
             Some(left) => {
                 let kind = DecodeErrorKind::TaggedFieldLength { extra: left.len() };
@@ -58,7 +65,16 @@ pub fn tagged_fields<'a>(
 ///
 /// # Errors
 /// When the section is cut off, or its tags do not ascend.
+#[inline(always)]
 pub fn unknown_tagged_fields(input: Input<'_>) -> Parsed<'_, Vec<UnknownTaggedField>> {
+    match *input.as_slice() {
+        // Nearly always.
+        [0, ..] => unsigned_varint(input).map(|(rest, _)| (rest, Vec::new())),
+        _ => some_unknown(input),
+    }
+}
+
+fn some_unknown(input: Input<'_>) -> Parsed<'_, Vec<UnknownTaggedField>> {
     let mut unknown = Vec::new();
     let rest = tagged_fields(input, &mut unknown, |_, _| Ok(None))?;
     Ok((rest, unknown))

@@ -98,7 +98,7 @@ fn no_more_is_reserved_than_has_arrived() {
     use super::parse::initial_capacity;
     assert_eq!(initial_capacity::<u8>(100, 100), 100);
     assert_eq!(initial_capacity::<[u8; 10]>(3, 100), 3);
-    assert_eq!(initial_capacity::<[u8; 10]>(100, 100), 11);
+    assert_eq!(initial_capacity::<[u8; 10]>(100, 100), 31);
     assert_eq!(initial_capacity::<[u8; 1000]>(100, 100), 1);
     assert_eq!(initial_capacity::<()>(7, 100), 7);
 }

@@ -184,8 +184,8 @@ fn metadata_response() {
         error_code: 5,
         partition_index: 3,
         leader_id: -1,
-        replica_nodes: vec![1, 2],
-        isr_nodes: vec![2],
+        replica_nodes: [1, 2].into(),
+        isr_nodes: [2].into(),
         ..Default::default()
     };
     let topic = MetadataResponseTopic {
@@ -213,7 +213,7 @@ fn metadata_response() {
     topic.topic_id = TOPIC_ID;
     topic.topic_authorized_operations = 264;
     topic.partitions[0].leader_epoch = 9;
-    topic.partitions[0].offline_replicas = vec![1];
+    topic.partitions[0].offline_replicas = [1].into();
     let java = "0000000303000000010b62312e6578616d706c650000238403723100000000020b62322e6578616d706c650000238500000263\
                 00000001020000076f72646572730123456789abcdef0f1e2d3c4b5a69780002000500000003ffffffff000000090300000001\
                 000000020200000002020000000100000001080000";

@@ -29,39 +29,51 @@ const PRODUCE: &[u8] = &[0xff, 0xff, 0, 1, 0, 0, 0, 1];
 #[test]
 fn a_count_beyond_the_bytes() {
     let kind = DecodeErrorKind::Truncated {
-        needed: 0x7fff_ffff,
+        needed: 6 * 0x7fff_ffff,
         remaining: 5,
     };
     let error = error::<ProduceRequest>(3, &[PRODUCE, &[0x7f, 0xff, 0xff, 0xff], &[0; 5]]);
     assert_error(error, "topic_data", 8, kind);
     assert_eq!(
         error.to_string(),
-        "cannot decode ProduceRequest, field topic_data: 2147483647 bytes needed, 5 remain, at byte 8"
+        "cannot decode ProduceRequest, field topic_data: 12884901882 bytes needed, 5 remain, at byte 8"
     );
 }
 
 #[test]
 fn a_compact_count_beyond_the_bytes() {
     let kind = DecodeErrorKind::Truncated {
-        needed: 0xffff_fffe,
+        needed: 2 * 0xffff_fffe,
         remaining: 1,
     };
     let error = error::<MetadataRequest>(9, &[&[0xff, 0xff, 0xff, 0xff, 0x0f, 0]]);
     assert_error(error, "topics", 0, kind);
 }
 
-/// Each level claims as many elements as there are bytes.
+/// Each level claims as many elements as there are bytes: a topic takes six of them, a partition eight.
 #[test]
 fn nested_counts_beyond_the_bytes() {
-    let count = 200i32.to_be_bytes();
-    let error = error::<ProduceRequest>(3, &[PRODUCE, &count, &[0, 1, b't'], &count, &[0xff; 197]]);
+    let partitions = 25i32.to_be_bytes();
+    let topic = [&[0, 0, 0, 1, 0, 1, b't'][..], &partitions].concat();
+    let error = error::<ProduceRequest>(3, &[PRODUCE, &topic, &[0xff; 199]]);
     assert_error(
         error,
         "TopicProduceData.partition_data",
         15,
         DecodeErrorKind::Truncated {
             needed: 200,
-            remaining: 197,
+            remaining: 199,
+        },
+    );
+    let topics = 100i32.to_be_bytes();
+    let error = self::error::<ProduceRequest>(3, &[PRODUCE, &topics, &[0; 599]]);
+    assert_error(
+        error,
+        "topic_data",
+        8,
+        DecodeErrorKind::Truncated {
+            needed: 600,
+            remaining: 599,
         },
     );
 }
@@ -109,6 +121,20 @@ fn text_that_is_not_utf8() {
         "client_software_version",
         2,
         DecodeErrorKind::InvalidUtf8,
+    );
+}
+
+/// A compact length can say more than 32767, but Kafka refuses such a string, and so does the encoder.
+#[test]
+fn text_that_is_too_long() {
+    let longest = [&[0x80, 0x80, 2][..], &[b'x'; 32767], &[1, 0]].concat();
+    assert!(decode_message::<ApiVersionsRequest>(&longest.into(), 3).is_ok());
+    let error = error::<ApiVersionsRequest>(3, &[&[0x81, 0x80, 2], &[b'x'; 32768], &[1, 0]]);
+    assert_error(
+        error,
+        "client_software_name",
+        0,
+        DecodeErrorKind::StringTooLong { length: 32768 },
     );
 }
 
@@ -192,7 +218,7 @@ fn offsets_count_from_the_start_of_the_frame() {
         "brokers",
         9,
         DecodeErrorKind::Truncated {
-            needed: 4,
+            needed: 44,
             remaining: 0,
         },
     );

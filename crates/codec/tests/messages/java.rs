@@ -5,13 +5,10 @@
 //! the format. A line for each file says how many cases ran.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 use std::thread::panicking;
 
-use bytes::Bytes;
-use flate2::bufread::GzDecoder;
 use ottla_codec::{
     ApiKey, Message, Request, decode_message, encode_message,
     messages::{
@@ -20,45 +17,15 @@ use ottla_codec::{
         request_header::RequestHeader, response_header::ResponseHeader,
     },
 };
-use serde::Deserialize;
+
+use cases::Case;
 
 use crate::requests::requests;
 
+#[path = "../vectors/cases.rs"]
+mod cases;
 #[path = "../vectors/directory.rs"]
 mod directory;
-
-/// The first line of a file.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Head {
-    format: u32,
-    name: String,
-    api_key: Option<i16>,
-    cases: usize,
-}
-
-/// Every other line.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Case {
-    message: String,
-    version: i16,
-    header_version: Option<i16>,
-    kind: String,
-    #[serde(deserialize_with = "hex")]
-    bytes: Bytes,
-    #[cfg(feature = "serde")]
-    json: serde_json::Value,
-}
-
-fn hex<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-    let text = String::deserialize(from)?;
-    let digits = text.as_bytes().chunks(2).map(|pair| {
-        let pair = str::from_utf8(pair).expect("ASCII");
-        u8::from_str_radix(pair, 16).map_err(serde::de::Error::custom)
-    });
-    digits.collect::<Result<Vec<u8>, _>>().map(Bytes::from)
-}
 
 /// What must be true of a message's case.
 type Check = fn(&Case);
@@ -151,18 +118,13 @@ fn check_frame(key: ApiKey, case: &Case) {
 
 /// Checks every case of one file; returns what the file is for, and how many there were.
 fn check_file(path: &Path, messages: &mut Messages) -> (String, usize) {
-    let file = BufReader::new(File::open(path).expect("a file"));
-    let mut lines = BufReader::new(GzDecoder::new(file)).lines();
-    let head = lines.next().expect("a first line").expect("gzip");
-    let head: Head = serde_json::from_str(&head).expect("a head");
-    assert_eq!(head.format, 1, "{}", head.name);
+    let (head, cases) = cases::read(path);
     let key = head
         .api_key
         .map(|key| ApiKey::from_i16(key).expect("an API of ours"));
     assert!(key.is_none_or(|key| key.name() == head.name));
     let mut ran = 0;
-    for line in lines {
-        let case: Case = serde_json::from_str(&line.expect("gzip")).expect("a case");
+    for case in cases {
         let told = Told(&case);
         let check = messages.checks.get(&case.message[..]);
         check.expect("a message of ours")(&case);
@@ -199,14 +161,7 @@ impl Drop for Told<'_> {
 #[test]
 fn messages_are_as_java_writes_them() {
     let mut messages = Messages::all();
-    let dir = directory::vectors().join("messages");
-    let mut files: Vec<_> = fs::read_dir(&dir)
-        .unwrap_or_else(|error| panic!("{}: {error}", dir.display()))
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "gz"))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty(), "no vectors in {}", dir.display());
+    let files = cases::files();
     let mut total = 0;
     let mut report = String::new();
     for path in &files {

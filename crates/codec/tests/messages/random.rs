@@ -17,9 +17,9 @@ pub(crate) fn accepted<M>(
             Err(error) => error,
         };
         match kind {
-            // A value that was begun; a length that asks for much is drawn again instead.
+            // A value that was begun, or an array of a few elements; a length that asks for much is drawn again instead.
             DecodeErrorKind::Truncated { needed, remaining }
-                if needed - (remaining as u64) < 12 => {}
+                if needed - (remaining as u64) < 100 => {}
             _ => bytes.truncate(offset),
         }
         // Some beginnings have no end, such as a hundred tags in ascending order.

@@ -182,9 +182,9 @@ fn partition_of(context: &RequestContext, partition: &PartitionView) -> Metadata
         partition_index: partition.index,
         leader_id: partition.leader.unwrap_or(-1),
         leader_epoch: partition.leader_epoch,
-        replica_nodes: partition.replicas.clone(),
-        isr_nodes: partition.isr.clone(),
-        offline_replicas: partition.offline.clone(),
+        replica_nodes: partition.replicas.as_slice().into(),
+        isr_nodes: partition.isr.as_slice().into(),
+        offline_replicas: partition.offline.as_slice().into(),
         ..Default::default()
     }
 }

@@ -125,11 +125,11 @@ fn describe(partition: &PartitionView) -> DescribeTopicPartitionsResponsePartiti
         partition_index: partition.index,
         leader_id: partition.leader.unwrap_or(-1),
         leader_epoch: partition.leader_epoch,
-        replica_nodes: partition.replicas.clone(),
-        isr_nodes: partition.isr.clone(),
+        replica_nodes: partition.replicas.as_slice().into(),
+        isr_nodes: partition.isr.as_slice().into(),
         eligible_leader_replicas: Some(Vec::new()),
         last_known_elr: Some(Vec::new()),
-        offline_replicas: partition.offline.clone(),
+        offline_replicas: partition.offline.as_slice().into(),
         ..Default::default()
     }
 }

@@ -136,7 +136,7 @@ impl Emitter<'_> {
                     "out.nullable_{kind}(self.{ident}.as_ref(), {flexible}).out_field(\"{label}\")?;"
                 );
             }
-            Type::String | Type::Bytes | Type::Records => {
+            Type::String | Type::Bytes | Type::Records | Type::NodeIds => {
                 _ = writeln!(
                     out,
                     "out.{}(&self.{ident}, {flexible}).out_field(\"{label}\")?;",

@@ -27,33 +27,37 @@ pub(super) fn primitive(ty: &Type) -> &'static str {
         Type::String => "string",
         Type::Bytes => "bytes",
         Type::Records => "records",
+        Type::NodeIds => "node_ids",
         Type::Struct(_) | Type::Array(_) => unreachable!("not a primitive"),
     }
 }
 
 pub(super) fn rust_type(field: &Field) -> String {
-    fn plain(ty: &Type) -> String {
-        match ty {
-            Type::Bool => "bool".to_owned(),
-            Type::Int8 => "i8".to_owned(),
-            Type::Int16 => "i16".to_owned(),
-            Type::Int32 => "i32".to_owned(),
-            Type::Int64 => "i64".to_owned(),
-            Type::Uint16 => "u16".to_owned(),
-            Type::Float64 => "f64".to_owned(),
-            Type::Uuid => "Uuid".to_owned(),
-            Type::String => "String".to_owned(),
-            Type::Bytes => "Bytes".to_owned(),
-            Type::Records => "Records".to_owned(),
-            Type::Struct(name) => name.clone(),
-            Type::Array(element) => format!("Vec<{}>", plain(element)),
-        }
-    }
     let plain = plain(&field.ty);
     if field.nullable.is_none() {
         plain
     } else {
         format!("Option<{plain}>")
+    }
+}
+
+/// The type without `Option`.
+pub(super) fn plain(ty: &Type) -> String {
+    match ty {
+        Type::Bool => "bool".to_owned(),
+        Type::Int8 => "i8".to_owned(),
+        Type::Int16 => "i16".to_owned(),
+        Type::Int32 => "i32".to_owned(),
+        Type::Int64 => "i64".to_owned(),
+        Type::Uint16 => "u16".to_owned(),
+        Type::Float64 => "f64".to_owned(),
+        Type::Uuid => "Uuid".to_owned(),
+        Type::String => "String".to_owned(),
+        Type::Bytes => "Bytes".to_owned(),
+        Type::Records => "Records".to_owned(),
+        Type::NodeIds => "NodeIds".to_owned(),
+        Type::Struct(name) => name.clone(),
+        Type::Array(element) => format!("Vec<{}>", plain(element)),
     }
 }
 
@@ -110,6 +114,7 @@ pub(super) fn default_value(field: &Field) -> Result<String> {
         Type::String => "String::new()".to_owned(),
         Type::Bytes => "Bytes::new()".to_owned(),
         Type::Records => "Records::default()".to_owned(),
+        Type::NodeIds => "NodeIds::default()".to_owned(),
         Type::Array(_) => "Vec::new()".to_owned(),
     };
     Ok(if field.nullable.is_none() {
@@ -143,7 +148,7 @@ pub(super) fn differs_from_default(field: &Field) -> String {
         (some, _) if some.starts_with("Some(") => {
             format!("self.{ident}.as_ref().is_none_or(|value| !value.is_empty())")
         }
-        (_, Type::String | Type::Bytes | Type::Records | Type::Array(_)) => {
+        (_, Type::String | Type::Bytes | Type::Records | Type::NodeIds | Type::Array(_)) => {
             format!("!self.{ident}.is_empty()")
         }
         (value, _) => format!("self.{ident} != {value}"),

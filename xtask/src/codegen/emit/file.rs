@@ -110,6 +110,7 @@ fn file(messages: &[&Message], kafka: &str, body: &str) -> String {
         pick(&[
             "Encoder",
             "Input",
+            "NodeIds",
             "Parsed",
             "Records",
             "TaggedFields",
@@ -162,7 +163,7 @@ impl Emitter<'_> {
             String::new(),
         );
         self.encode(&mut encode)?;
-        self.decode(&mut decode);
+        self.decode(&mut decode)?;
         if self.top {
             let (stable, all) = (self.message.stable(), self.message.valid);
             _ = writeln!(
@@ -194,6 +195,7 @@ impl Emitter<'_> {
             );
         } else {
             _ = writeln!(out, "impl {name} {{");
+            self.least_size(out);
         }
         let parameter = |body: &str| {
             if mentions_version(body) {
@@ -202,6 +204,8 @@ impl Emitter<'_> {
                 "_version"
             }
         };
+        // Into the loop over an array's elements.
+        let inline = if self.top { "" } else { "#[inline]\n" };
         let out_name = if encode.contains("out") {
             "out"
         } else {
@@ -214,9 +218,10 @@ impl Emitter<'_> {
         );
         _ = writeln!(
             out,
-            "{visibility}fn decode(input: Input<'_>, {}: i16) -> Parsed<'_, Self> {{\n{decode}}} }}\n",
+            "{inline}{visibility}fn decode(input: Input<'_>, {}: i16) -> Parsed<'_, Self> {{\n{decode}}} }}\n",
             parameter(&decode)
         );
+        self.bounded(out);
         if let (true, Some(api)) = (self.top, api) {
             let key = format!("const KEY: ApiKey = ApiKey::{};", api.name);
             if *name == api.request.name {

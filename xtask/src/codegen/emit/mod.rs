@@ -8,5 +8,6 @@ mod definition;
 mod encode;
 mod field;
 mod file;
+mod least;
 
 pub(super) use file::{api, data, provenance};

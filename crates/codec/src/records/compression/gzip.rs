@@ -8,7 +8,7 @@ use std::fmt;
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
 
 use super::error::{FrameSnafu, LimitExceededSnafu};
-use super::{Compression, CompressionError, Malformed};
+use super::{Compression, CompressionError, Malformed, room};
 
 const WINDOW_BITS: u8 = 15;
 /// Deflate cannot do better than 1032 to 1; the first guess is far below.
@@ -111,8 +111,8 @@ impl Decoder {
         let mut wanted = input.len().saturating_mul(FIRST_GUESS);
         loop {
             // One byte beyond the limit tells a batch that just fits from one that does not.
-            let room = limit.saturating_sub(output.len()).saturating_add(1);
-            output.reserve(wanted.max(64).min(room));
+            let most = limit.saturating_sub(output.len()).saturating_add(1);
+            room::reserve(output, wanted.max(64).min(most), limit);
             let done = usize::try_from(context.total_in()).unwrap_or(usize::MAX);
             let rest = input.get(done..).unwrap_or_default();
             let before = output.len();

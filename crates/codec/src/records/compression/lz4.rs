@@ -14,7 +14,7 @@ use lz4_flex::block::{
 use twox_hash::XxHash32;
 
 use super::error::{FrameSnafu, LimitExceededSnafu};
-use super::{Compression, CompressionError, Malformed};
+use super::{Compression, CompressionError, Malformed, room};
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 /// Magic, flags (version 1, independent blocks), block size 64 KiB, checksum of these two.
@@ -115,6 +115,7 @@ pub(super) fn decompress(
             }
             .fail();
         } else {
+            room::reserve(output, block.len(), limit);
             output.extend_from_slice(block);
         }
     }
@@ -203,8 +204,9 @@ impl Frame {
     ) -> Result<(), CompressionError> {
         let start = output.len();
         let most = self.block_size.min(block.len().saturating_mul(MAX_RATIO));
-        let room = most.min(limit.saturating_sub(start));
-        output.resize(start + room, 0);
+        let available = most.min(limit.saturating_sub(start));
+        room::reserve(output, available, limit);
+        output.resize(start + available, 0);
         let (before, target) = output.split_at_mut(start);
         let result = if self.linked {
             let window = before
@@ -220,7 +222,7 @@ impl Frame {
                 Ok(())
             }
             // Where the caller's limit is what made the room small, it is to blame.
-            Err(lz4_flex::block::DecompressError::OutputTooSmall { .. }) if room < most => {
+            Err(lz4_flex::block::DecompressError::OutputTooSmall { .. }) if available < most => {
                 LimitExceededSnafu {
                     compression: Compression::Lz4,
                     limit,

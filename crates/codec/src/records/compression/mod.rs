@@ -14,6 +14,8 @@ mod error;
 mod gzip;
 #[cfg(feature = "lz4")]
 mod lz4;
+#[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4"))]
+mod room;
 #[cfg(feature = "snappy")]
 mod snappy;
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::error::{FrameSnafu, LimitExceededSnafu};
-use super::{Compression, CompressionError, Malformed};
+use super::{Compression, CompressionError, Malformed, room};
 
 const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const HEADER: [u8; 16] = [
@@ -117,6 +117,7 @@ impl Decoder {
             }
             .fail();
         }
+        room::reserve(output, plain, limit);
         output.resize(end, 0);
         let target = output.get_mut(start..).unwrap_or_default();
         let written = self.context.decompress(block, target).map_err(library)?;

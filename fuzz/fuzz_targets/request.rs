@@ -1,0 +1,8 @@
+//! See `targets::request`.
+#![no_main]
+
+#[path = "../../crates/codec/tests/hostile/targets.rs"]
+#[allow(dead_code, reason = "the other targets")]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::request(data));
