@@ -101,8 +101,11 @@ impl Trio {
         what: &str,
         mut wanted: impl FnMut(&[PartitionDescription]) -> bool,
     ) {
+        // Whoever only looks on now and then may find every address it knew gone.
+        let client = self.client();
+        let admin = client.admin().with_timeout(PATIENCE);
         eventually(what, async || {
-            let described = self.admin.describe_topics([TOPIC]).await.unwrap();
+            let described = admin.describe_topics([TOPIC]).await.unwrap();
             matches!(&described[TOPIC], Ok(topic) if wanted(&topic.partitions))
         })
         .await;
