@@ -12,8 +12,7 @@ const MAX_OPEN: usize = 200_000;
 const MAX_TOLD: usize = 10;
 
 /// Brokers' codes for a record that is too large for them.
-const MESSAGE_TOO_LARGE: i16 = 10;
-const RECORD_LIST_TOO_LARGE: i16 = 18;
+const TOO_LARGE: [&str; 2] = ["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"];
 
 /// Deliveries in the order of their records, until they have an outcome.
 ///
@@ -197,9 +196,7 @@ impl Deliveries {
 fn is_the_records_own(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::RecordTooLarge { .. } => true,
-        ErrorKind::Broker { code, .. } => {
-            [MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE].contains(&code.code())
-        }
+        ErrorKind::Broker { code, .. } => TOO_LARGE.contains(&code.name()),
         _ => false,
     }
 }

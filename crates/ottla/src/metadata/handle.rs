@@ -80,7 +80,7 @@ impl Metadata {
 
     /// Keeps `topic` in view until the interest is dropped, and for a while after that.
     pub(crate) fn hold(&self, topic: &str) -> TopicInterest {
-        let mut interest = self.interest();
+        let mut interest = self.shared.interest();
         let name = match interest.get_key_value(topic) {
             Some((name, _)) => name.clone(),
             None => {
@@ -196,14 +196,14 @@ impl Metadata {
 
     /// Waits for a topic that no request has asked for.
     pub(super) async fn unasked(&self) {
-        while self.interest().values().all(|entry| entry.asked) {
+        while self.shared.interest().values().all(|entry| entry.asked) {
             self.shared.news.notified().await;
         }
     }
 
     /// The topics to ask about now. Forgets those nobody has held for `max_idle`.
     pub(super) fn topics_in_use(&self, now: Instant, max_idle: Duration) -> Vec<Arc<str>> {
-        let mut interest = self.interest();
+        let mut interest = self.shared.interest();
         interest.retain(|_, entry| {
             entry.holders > 0 || now.saturating_duration_since(entry.last_held) < max_idle
         });
@@ -212,10 +212,11 @@ impl Metadata {
         }
         interest.keys().cloned().collect()
     }
+}
 
+impl Shared {
     fn interest(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Interest>> {
-        let interest = &self.shared.interest;
-        interest.lock().unwrap_or_else(PoisonError::into_inner)
+        self.interest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -229,11 +230,7 @@ fn out_of_time(view: &View, operation: &'static str, waited: Duration) -> Error 
 
 impl Drop for TopicInterest {
     fn drop(&mut self) {
-        let mut interest = self
-            .shared
-            .interest
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut interest = self.shared.interest();
         if let Some(entry) = interest.get_mut(&self.topic) {
             entry.holders -= 1;
             entry.last_held = Instant::now();

@@ -70,6 +70,10 @@ impl Waiting {
     pub(crate) fn has_partition(&self) -> bool {
         self.partition.is_some()
     }
+
+    fn deadline(&self, limits: &Limits) -> Instant {
+        self.admitted.instant + limits.delivery_timeout
+    }
 }
 
 /// Why the partitions of a topic are not known.
@@ -103,11 +107,14 @@ struct Queue {
 impl Queue {
     fn first_deadline(&self, limits: &Limits) -> Option<Instant> {
         let oldest = self.records.front();
-        let expiry = oldest.map(|record| record.admitted.instant + limits.delivery_timeout);
-        let denied = self
-            .denied
-            .map(|since| since + limits.unknown_topic_timeout);
-        expiry.into_iter().chain(denied).min()
+        let expiry = oldest.map(|record| record.deadline(limits));
+        expiry.into_iter().chain(self.given_up(limits)).min()
+    }
+
+    /// When brokers have denied knowing the topic for long enough.
+    fn given_up(&self, limits: &Limits) -> Option<Instant> {
+        self.denied
+            .map(|since| since + limits.unknown_topic_timeout)
     }
 
     /// Takes records out.
@@ -151,14 +158,10 @@ impl Unassigned {
     fn expire(&mut self, now: Instant, limits: &Limits) -> Vec<Failed> {
         let mut failed = Vec::new();
         for (topic, queue) in &mut self.queues {
-            let denied = queue
-                .denied
-                .map(|since| since + limits.unknown_topic_timeout);
-            if denied.is_some_and(|deadline| deadline <= now) {
+            if queue.given_up(limits).is_some_and(|at| at <= now) {
                 failed.extend(queue.fail(.., &unknown(topic)));
             }
-            let deadline = |record: &Waiting| record.admitted.instant + limits.delivery_timeout;
-            let expired = queue.records.partition_point(|r| deadline(r) <= now);
+            let expired = queue.records.partition_point(|r| r.deadline(limits) <= now);
             let error = limits.expired(queue.reason.as_ref());
             failed.extend(queue.fail(..expired, &error));
         }
