@@ -5,17 +5,11 @@ use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::{ApiKey, ErrorCode, frame};
 use ottla_fake::FakeCluster;
 
-use crate::client::{Client, batch};
+use crate::client::{Client, batch, cluster};
 
 #[tokio::test(start_paused = true)]
 async fn a_record_goes_in_and_comes_out() {
-    let cluster = FakeCluster::builder()
-        .brokers(3)
-        .topic("t", 3)
-        .start_in_memory()
-        .await
-        .unwrap();
-    let mut client = Client::connect(&cluster, 1).await;
+    let (cluster, mut client) = cluster().await;
     let produced = client.produce("t", 0, batch(&["a", "b"])).await;
     assert_eq!(
         (
