@@ -5,12 +5,11 @@ use ottla_codec::ApiKey;
 use ottla_codec::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
-use tokio::time::timeout;
 
-use super::load::{Reader, Writer};
+use super::load::{Reader, Writer, read_exactly};
 use super::trio::{TOPIC, Trio};
+use crate::support::eventually;
 use crate::support::tap::Tap;
-use crate::support::{PATIENCE, eventually};
 
 const LEADER: i32 = 1;
 const NEAR: i32 = 2;
@@ -114,7 +113,7 @@ async fn a_follower_that_lags_is_left_for_the_leader_where_it_has_nothing() {
 async fn write(kafka: &Trio, offsets: std::ops::Range<i64>) -> i64 {
     let producer = kafka.client().producer().build().unwrap();
     for offset in offsets.clone() {
-        let value = format!("{offset:1000}");
+        let value = value(offset);
         let record = Record::to(TOPIC).partition(0).value(&value);
         drop(producer.send(record).await.unwrap());
     }
@@ -124,19 +123,11 @@ async fn write(kafka: &Trio, offsets: std::ops::Range<i64>) -> i64 {
 
 /// Reads exactly these offsets.
 async fn read(consumer: &mut ottla::Consumer, offsets: std::ops::Range<i64>) {
-    let mut next = offsets.start;
-    while next < offsets.end {
-        let batch = timeout(PATIENCE, consumer.next()).await;
-        let batch = batch.expect("something comes").unwrap().unwrap();
-        for record in batch.records() {
-            let record = record.unwrap();
-            assert_eq!(record.offset(), next);
-            let value = str::from_utf8(record.value().unwrap()).unwrap();
-            assert_eq!(value.trim().parse(), Ok(next));
-            next += 1;
-        }
-    }
-    assert_eq!(next, offsets.end);
+    read_exactly(consumer, offsets, value).await;
+}
+
+fn value(offset: i64) -> String {
+    format!("{offset:1000}")
 }
 
 /// Sets the bytes per second at which the near follower may copy while it is out of sync.

@@ -4,6 +4,7 @@
 //! that changes, a record that is lost and one that comes twice are all seen at the first wrong offset.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::time::Duration;
 
 use ottla::{Client, Consumer, Delivery, Record, RecordBatch, StartFrom, TopicPartition};
@@ -186,4 +187,24 @@ fn check(batch: &RecordBatch, partitions: u64, next: &mut [u64]) -> u64 {
         *next += 1;
     }
     *next - first
+}
+
+/// Reads exactly these offsets of one partition, each with its value.
+pub(crate) async fn read_exactly(
+    consumer: &mut Consumer,
+    offsets: Range<i64>,
+    value: impl Fn(i64) -> String,
+) {
+    let mut next = offsets.start;
+    while next < offsets.end {
+        let batch = timeout(PATIENCE, consumer.next()).await;
+        let batch = batch.expect("something comes").unwrap().unwrap();
+        for record in batch.records() {
+            let record = record.unwrap();
+            let read = str::from_utf8(record.value().unwrap()).unwrap();
+            assert_eq!((record.offset(), read), (next, &*value(next)));
+            next += 1;
+        }
+    }
+    assert_eq!(next, offsets.end);
 }

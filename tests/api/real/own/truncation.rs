@@ -5,6 +5,7 @@ use std::ops::Range;
 use ottla::{AutoOffsetReset, Consumer, ErrorKind, Record, StartFrom, TopicPartition};
 use tokio::time::timeout;
 
+use super::load::read_exactly;
 use super::trio::{TOPIC, Trio};
 use crate::support::PATIENCE;
 
@@ -94,7 +95,7 @@ fn consumer(kafka: &Trio, policy: AutoOffsetReset) -> Consumer {
 async fn write(kafka: &Trio, offsets: Range<i64>, kind: &str) {
     let producer = kafka.client().producer().build().unwrap();
     for offset in offsets {
-        let value = format!("{kind} {offset}");
+        let value = value(kind, offset);
         let record = Record::to(TOPIC).partition(0).value(&value);
         let delivery = producer.send(record).await.unwrap();
         assert_eq!(delivery.await.unwrap().offset, Some(offset));
@@ -103,16 +104,9 @@ async fn write(kafka: &Trio, offsets: Range<i64>, kind: &str) {
 
 /// Reads exactly these records.
 async fn read(consumer: &mut Consumer, offsets: Range<i64>, kind: &str) {
-    let mut next = offsets.start;
-    while next < offsets.end {
-        let batch = timeout(PATIENCE, consumer.next()).await;
-        let batch = batch.expect("something comes").unwrap().unwrap();
-        for record in batch.records() {
-            let record = record.unwrap();
-            let value = str::from_utf8(record.value().unwrap()).unwrap();
-            assert_eq!((record.offset(), value), (next, &*format!("{kind} {next}")));
-            next += 1;
-        }
-    }
-    assert_eq!(next, offsets.end);
+    read_exactly(consumer, offsets, |offset| value(kind, offset)).await;
+}
+
+fn value(kind: &str, offset: i64) -> String {
+    format!("{kind} {offset}")
 }
