@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ottla::{Client, ConnectionFault, CpuWork, Error, ErrorKind, Record};
 use ottla_codec::ApiKey;
+use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_fake::{DialFault, FakeCluster, TopicSpec};
 use rstest::rstest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -259,4 +260,50 @@ async fn requests_for_metadata(cluster: &FakeCluster) -> usize {
     let requests = cluster.requests().await.unwrap();
     let metadata = requests.iter().filter(|r| r.api == ApiKey::Metadata);
     metadata.count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn brokers_that_only_a_description_names_are_known_to_all() {
+    let cluster = fake::cluster()
+        .brokers(1)
+        .topic("t", 1)
+        .start_in_memory()
+        .await
+        .unwrap();
+    let (host, port) = cluster.address(1).unwrap();
+    let (old, moved) = (host.to_owned(), Arc::new(AtomicBool::new(false)));
+    let connector = {
+        let (cluster, moved, old) = (cluster.clone(), moved.clone(), old.clone());
+        move |host: String, _: u16| {
+            let (cluster, old) = (cluster.clone(), old.clone());
+            let moved = moved.load(Ordering::Relaxed);
+            async move {
+                if moved == (host == "elsewhere") {
+                    cluster.connect(&old, port).await
+                } else {
+                    Err(io::ErrorKind::ConnectionRefused.into())
+                }
+            }
+        }
+    };
+    let client = client_of(&cluster).connector(connector).build().unwrap();
+    client.ready(PATIENCE).await.unwrap();
+
+    drop(
+        cluster
+            .on::<MetadataRequest>()
+            .always()
+            .edit(|_, response| {
+                response.brokers[0].host = "elsewhere".to_owned();
+            }),
+    );
+    let described = client.admin().describe_cluster().await.unwrap();
+    assert_eq!(described.brokers[0].host, "elsewhere");
+
+    // Nothing is left at the address that the client began with.
+    moved.store(true, Ordering::Relaxed);
+    cluster.cut_connections(1).await.unwrap();
+    let producer = client.producer().build().unwrap();
+    let record = Record::to("t").partition(0).value("v");
+    producer.send(record).await.unwrap().await.unwrap();
 }

@@ -67,23 +67,8 @@ impl Cluster {
     pub fn merge(&self, response: &MetadataResponse) -> Merge {
         let mut cluster = self.clone();
         let mut changes = Vec::new();
-
-        let brokers: BTreeMap<NodeId, Arc<Broker>> = response
-            .brokers
-            .iter()
-            .filter_map(|b| Broker::from_wire(b.node_id, &b.host, b.port, b.rack.as_deref()))
-            .map(|broker| (broker.id, Arc::new(broker)))
-            .collect();
-        // A broker that is just starting may know no brokers at all; that says nothing about them.
-        if !brokers.is_empty() && brokers != cluster.brokers {
-            cluster.brokers = brokers;
+        if cluster.merge_brokers(response) {
             changes.push(Change::Brokers);
-        }
-        if let Some(id) = &response.cluster_id {
-            cluster.cluster_id = Some(id.clone());
-        }
-        if let Some(controller) = NodeId::from_wire(response.controller_id) {
-            cluster.controller = Some(controller);
         }
         for topic in &response.topics {
             // An answer by id for an id nobody knows has no name.
@@ -92,6 +77,35 @@ impl Cluster {
             }
         }
         Merge { cluster, changes }
+    }
+
+    /// Takes the brokers, and nothing about topics, from a metadata response that somebody asked for on
+    /// their own. Returns `None` if nothing changes.
+    pub fn with_brokers_of(&self, response: &MetadataResponse) -> Option<Self> {
+        let mut cluster = self.clone();
+        cluster.merge_brokers(response).then_some(cluster)
+    }
+
+    /// Takes in brokers, cluster id and controller; whether there are other brokers now.
+    fn merge_brokers(&mut self, response: &MetadataResponse) -> bool {
+        let brokers: BTreeMap<NodeId, Arc<Broker>> = response
+            .brokers
+            .iter()
+            .filter_map(|b| Broker::from_wire(b.node_id, &b.host, b.port, b.rack.as_deref()))
+            .map(|broker| (broker.id, Arc::new(broker)))
+            .collect();
+        if let Some(id) = &response.cluster_id {
+            self.cluster_id = Some(id.clone());
+        }
+        if let Some(controller) = NodeId::from_wire(response.controller_id) {
+            self.controller = Some(controller);
+        }
+        // A broker that is just starting may know no brokers at all; that says nothing about them.
+        let others = !brokers.is_empty() && brokers != self.brokers;
+        if others {
+            self.brokers = brokers;
+        }
+        others
     }
 
     fn merge_topic(

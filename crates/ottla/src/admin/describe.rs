@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_cluster::{Cluster, TopicPartition};
-use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
-use ottla_codec::{ErrorCode, Message};
+use ottla_codec::ErrorCode;
+use ottla_codec::messages::metadata::MetadataResponse;
 use tokio::time::Instant;
 
 use super::Admin;
 use crate::client::ADMIN;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metadata::Question;
 
 /// A cluster and its brokers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,13 +172,19 @@ impl Admin {
         &self,
         topics: Option<Vec<String>>,
     ) -> Result<(Cluster, BTreeMap<String, ErrorCode>)> {
+        let question = Question {
+            topics,
+            // Looking must not create.
+            allow_auto_create: false,
+        };
         let deadline = self.deadline();
         let response = self
             .core
             .retrying("describing the cluster", deadline, || {
-                self.ask_once(&topics, deadline)
+                self.ask_once(&question, deadline)
             })
             .await?;
+        self.core.learn_brokers(&response);
         let failures = response
             .topics
             .iter()
@@ -187,35 +194,12 @@ impl Admin {
         Ok((Cluster::new().merge(&response).cluster, failures))
     }
 
-    async fn ask_once(
-        &self,
-        topics: &Option<Vec<String>>,
-        deadline: Instant,
-    ) -> Result<MetadataResponse> {
+    async fn ask_once(&self, question: &Question, deadline: Instant) -> Result<MetadataResponse> {
         self.core.metadata.ready(deadline).await?;
         let target = self.core.any_target();
         let deadline = self.core.request_deadline(deadline);
         let connection = target.connection(&self.core.pool, ADMIN, deadline).await?;
-        let version = connection
-            .versions()
-            .pick::<MetadataRequest>(MetadataRequest::VERSIONS)?;
-        let request = MetadataRequest {
-            topics: topics.as_ref().map(|names| {
-                let named = |name: &String| MetadataRequestTopic {
-                    name: Some(name.clone()),
-                    ..Default::default()
-                };
-                names.iter().map(named).collect()
-            }),
-            // Looking must not create. Before version 4 there was no way to say so.
-            allow_auto_topic_creation: version < 4,
-            ..Default::default()
-        };
-        let response = connection.request(&request, version, deadline).await?;
-        match ErrorCode::from_code(response.error_code) {
-            ErrorCode::None => Ok(response),
-            error => Err(Error::broker("Metadata", error, None)),
-        }
+        question.ask(&connection, deadline).await
     }
 }
 

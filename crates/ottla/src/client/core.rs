@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_cluster::{Broker, LeaderHint};
+use ottla_codec::messages::metadata::MetadataResponse;
 use ottla_connection::{Backoff, ConnectionConfig, Connector, HostPort, Pool, PoolConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ClientConfig;
 use crate::env::Env;
-use crate::metadata::{Metadata, Refresher};
+use crate::metadata::{Metadata, Refresher, update_nodes};
 
 /// The shared parts of a client. Alive while the client or anything made from it is.
 #[derive(Debug)]
@@ -85,6 +86,13 @@ impl Core {
                 .map(|broker| (broker.id.0, HostPort::new(&broker.host, broker.port))),
         );
         self.metadata.apply_hints(hints, endpoints);
+    }
+
+    /// Takes in which brokers there are, and where they listen, from an answer that somebody asked for on
+    /// their own. Who looks at a cluster from time to time then finds it again after all of it has moved.
+    pub(crate) fn learn_brokers(&self, response: &MetadataResponse) {
+        self.metadata.learn_brokers(response);
+        update_nodes(&self.pool, &self.metadata.cluster());
     }
 
     /// An id for a handle that owns connections of its own.

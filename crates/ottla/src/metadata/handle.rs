@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ottla_cluster::{Broker, Cluster, LeaderHint, Topic};
 use ottla_codec::ErrorCode;
+use ottla_codec::messages::metadata::MetadataResponse;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, timeout_at};
 
@@ -175,6 +176,14 @@ impl Metadata {
             view.cluster
                 .apply_hints(hints, endpoints)
                 .map(|cluster| view.with_cluster(cluster))
+        });
+    }
+
+    /// Takes in the brokers that an answer to somebody else's request names.
+    pub(crate) fn learn_brokers(&self, response: &MetadataResponse) {
+        self.update(|view| {
+            let cluster = view.cluster.with_brokers_of(response)?;
+            Some(view.with_cluster(cluster))
         });
     }
 

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use ottla_cluster::Change;
-use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
-use ottla_codec::{ErrorCode, Message};
+use ottla_cluster::{Change, Cluster};
+use ottla_codec::messages::metadata::MetadataResponse;
 use ottla_connection::{Backoff, HostPort, Pool};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::Metadata;
+use super::{Metadata, Question};
 use crate::client::{ClientConfig, METADATA, Target, first_answer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Owns the refreshing.
 pub(crate) struct Refresher {
@@ -88,19 +87,21 @@ impl Refresher {
                 }
             })
         });
-        let cluster = self.metadata.cluster();
-        self.pool.update_nodes(
-            cluster
-                .brokers()
-                .map(|b| (b.id.0, HostPort::new(&b.host, b.port))),
-        );
+        update_nodes(&self.pool, &self.metadata.cluster());
     }
 
     async fn ask(&mut self, topics: &[Arc<str>]) -> Result<MetadataResponse> {
         let deadline = Instant::now() + self.config.request_timeout;
+        let question = Question {
+            topics: Some(topics.iter().map(|name| name.to_string()).collect()),
+            allow_auto_create: self.config.allow_auto_create_topics,
+        };
         first_answer(self.candidates(), |target| {
-            let (pool, config, topics) = (self.pool.clone(), self.config.clone(), topics.to_vec());
-            async move { ask_one(&pool, target, &topics, &config, deadline).await }
+            let (pool, question) = (self.pool.clone(), question.clone());
+            async move {
+                let connection = target.connection(&pool, METADATA, deadline).await?;
+                question.ask(&connection, deadline).await
+            }
         })
         .await
     }
@@ -121,36 +122,10 @@ impl Refresher {
     }
 }
 
-async fn ask_one(
-    pool: &Pool,
-    target: Target,
-    topics: &[Arc<str>],
-    config: &ClientConfig,
-    deadline: Instant,
-) -> Result<MetadataResponse> {
-    let connection = target.connection(pool, METADATA, deadline).await?;
-    let version = connection
-        .versions()
-        .pick::<MetadataRequest>(MetadataRequest::VERSIONS)?;
-    let request = MetadataRequest {
-        topics: Some(
-            topics
-                .iter()
-                .map(|name| MetadataRequestTopic {
-                    name: Some(name.to_string()),
-                    ..Default::default()
-                })
-                .collect(),
-        ),
-        // Before version 4 there was no way to say no.
-        allow_auto_topic_creation: config.allow_auto_create_topics || version < 4,
-        ..Default::default()
-    };
-    let response = connection.request(&request, version, deadline).await?;
-    match ErrorCode::from_code(response.error_code) {
-        ErrorCode::None => Ok(response),
-        error => Err(Error::broker("Metadata", error, None)),
-    }
+/// Tells the pool where brokers listen.
+pub(crate) fn update_nodes(pool: &Pool, cluster: &Cluster) {
+    let brokers = cluster.brokers();
+    pool.update_nodes(brokers.map(|b| (b.id.0, HostPort::new(&b.host, b.port))));
 }
 
 fn report(changes: &[Change]) {
