@@ -1,5 +1,6 @@
 //! Tests against the public API, in one binary: on the fake cluster and, under `real`, on a real Kafka.
 
+mod admin;
 mod client;
 mod compaction;
 mod consumer;

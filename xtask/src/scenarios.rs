@@ -33,6 +33,11 @@ const IMPOSSIBLE: &[Impossible] = &[
         reason: "its console producer cannot write them (KIP-798, KIP-810)",
     },
     Impossible {
+        scenario: "real::groups::a_group_whose_coordinator_assigns_is_described",
+        kafka: &["2.8.2", "3.9.2"],
+        reason: "coordinators assign since 4.0 (KIP-848)",
+    },
+    Impossible {
         scenario: "real::old_formats",
         kafka: &["3.9.2", "4.3.0"],
         reason: "only brokers before 3.0 write the formats from before 0.11",

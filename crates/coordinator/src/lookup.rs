@@ -1,12 +1,14 @@
 //! Finding a group's coordinator, and knowing when to look again.
 
 use ottla_codec::ErrorCode;
-use ottla_codec::messages::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+use ottla_codec::messages::find_coordinator::{
+    self, FindCoordinatorRequest, FindCoordinatorResponse,
+};
 
 use crate::Refusal;
 
 /// From this version on, FindCoordinator takes several keys (KIP-699).
-const SEVERAL_KEYS: i16 = 4;
+pub const SEVERAL_KEYS: i16 = 4;
 
 /// Where a group's coordinator is, as far as is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,10 +36,7 @@ impl Coordinator {
                 ..Default::default()
             }
         } else {
-            FindCoordinatorRequest {
-                coordinator_keys: vec![group],
-                ..Default::default()
-            }
+            several(vec![group])
         }
     }
 
@@ -51,16 +50,16 @@ impl Coordinator {
         response: &FindCoordinatorResponse,
         version: i16,
     ) -> Result<i32, Refusal> {
-        let (node, code) = if version < SEVERAL_KEYS {
-            (response.node_id, response.error_code)
-        } else {
-            response.coordinators.first().map_or(
-                (-1, ErrorCode::CoordinatorNotAvailable.code()),
-                |coordinator| (coordinator.node_id, coordinator.error_code),
-            )
-        };
         self.node = None;
-        Refusal::check(code, None)?;
+        let node = if version < SEVERAL_KEYS {
+            Refusal::check(response.error_code, None)?;
+            response.node_id
+        } else {
+            match response.coordinators.first() {
+                Some(coordinator) => named(coordinator)?,
+                None => return Err(unnamed()),
+            }
+        };
         self.node = Some(node);
         Ok(node)
     }
@@ -81,10 +80,41 @@ impl Coordinator {
     }
 }
 
+/// The request that looks several groups' coordinators up, from version [`SEVERAL_KEYS`] on.
+pub fn several(groups: Vec<String>) -> FindCoordinatorRequest {
+    FindCoordinatorRequest {
+        coordinator_keys: groups,
+        ..Default::default()
+    }
+}
+
+/// Whom the answer to [`several`] names for a group.
+///
+/// # Errors
+///
+/// The refusal. An answer without the group counts as `COORDINATOR_NOT_AVAILABLE`.
+pub fn found(response: &FindCoordinatorResponse, group: &str) -> Result<i32, Refusal> {
+    let mut coordinators = response.coordinators.iter();
+    match coordinators.find(|coordinator| coordinator.key == group) {
+        Some(coordinator) => named(coordinator),
+        None => Err(unnamed()),
+    }
+}
+
+fn named(coordinator: &find_coordinator::Coordinator) -> Result<i32, Refusal> {
+    Refusal::check(coordinator.error_code, None)?;
+    Ok(coordinator.node_id)
+}
+
+fn unnamed() -> Refusal {
+    Refusal {
+        code: ErrorCode::CoordinatorNotAvailable,
+        partition: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use ottla_codec::messages::find_coordinator;
-
     use super::*;
 
     fn answer(version: i16, node_id: i32, error: ErrorCode) -> FindCoordinatorResponse {
@@ -139,6 +169,31 @@ mod tests {
             coordinator.found(&FindCoordinatorResponse::default(), 4),
             Err(refusal)
         );
+    }
+
+    #[test]
+    fn each_group_has_its_own_answer() {
+        let coordinator = |key: &str, node_id, code: ErrorCode| find_coordinator::Coordinator {
+            key: key.to_owned(),
+            node_id,
+            error_code: code.code(),
+            ..Default::default()
+        };
+        let denied = ErrorCode::GroupAuthorizationFailed;
+        let response = FindCoordinatorResponse {
+            coordinators: vec![
+                coordinator("b", -1, denied),
+                coordinator("a", 7, ErrorCode::None),
+            ],
+            ..Default::default()
+        };
+        assert_eq!(
+            several(vec!["a".into(), "b".into()]).coordinator_keys,
+            ["a", "b"]
+        );
+        assert_eq!(found(&response, "a"), Ok(7));
+        assert_eq!(found(&response, "b").unwrap_err().code, denied);
+        assert_eq!(found(&response, "c"), Err(unnamed()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Committing offsets, and reading committed ones.
+//! Committing offsets, reading committed ones, and deleting them.
 //!
 //! Topics go by name: the versions that take topic ids are left alone, because an id that the
 //! coordinator does not know yet would refuse a commit that its name carries.
@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use ottla_codec::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
     OffsetCommitResponse,
+};
+use ottla_codec::messages::offset_delete::{
+    OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+    OffsetDeleteResponse,
 };
 use ottla_codec::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
@@ -20,7 +24,9 @@ use crate::Refusal;
 /// The last version of OffsetCommit and OffsetFetch that names topics.
 const LAST_BY_NAME: i16 = 9;
 /// From this version on, OffsetFetch takes several groups (KIP-709).
-const SEVERAL_GROUPS: i16 = 8;
+pub const SEVERAL_GROUPS: i16 = 8;
+/// From this version on, OffsetFetch can be asked for all that a group has.
+pub const ALL_OFFSETS: i16 = 2;
 /// From this version on, OffsetFetch can wait for the commits of open transactions (KIP-447).
 const REQUIRE_STABLE: i16 = 7;
 
@@ -49,6 +55,18 @@ pub struct Committed {
 
 /// Offsets by topic and partition.
 pub type Offsets = BTreeMap<(String, i32), Committed>;
+
+/// What became of each of several partitions.
+pub type Outcomes = BTreeMap<(String, i32), Result<(), Refusal>>;
+
+/// Whose committed offsets are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The group.
+    pub group: String,
+    /// The partitions; `None` for all that the group has offsets of.
+    pub partitions: Option<Vec<(String, i32)>>,
+}
 
 /// The request that commits offsets as one who is no member of the group, which a coordinator accepts
 /// while the group has none.
@@ -82,24 +100,41 @@ pub fn commit(group: &str, offsets: &Offsets) -> OffsetCommitRequest {
 ///
 /// # Errors
 ///
-/// The first refusal. A partition that the answer leaves out counts as `UNKNOWN_SERVER_ERROR`: what was
-/// not confirmed is not committed.
+/// A refusal, of many that of the first partition.
 pub fn committed(response: &OffsetCommitResponse, offsets: &Offsets) -> Result<(), Refusal> {
-    let mut unconfirmed: BTreeMap<(&str, i32), ()> = offsets
-        .keys()
-        .map(|(topic, partition)| ((topic.as_str(), *partition), ()))
+    outcomes(response, offsets).into_values().collect()
+}
+
+/// Which of `offsets` were committed. A partition that the answer leaves out counts as
+/// `UNKNOWN_SERVER_ERROR`: what was not confirmed is not committed.
+pub fn outcomes(response: &OffsetCommitResponse, offsets: &Offsets) -> Outcomes {
+    let answers = response.topics.iter().flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|p| (topic.name.as_str(), p.partition_index, p.error_code))
+    });
+    by_partition(answers, offsets.keys())
+}
+
+/// The outcome of each partition that was asked about.
+fn by_partition<'a, 'b>(
+    answers: impl Iterator<Item = (&'a str, i32, i16)>,
+    asked: impl IntoIterator<Item = &'b (String, i32)>,
+) -> Outcomes {
+    let answers: BTreeMap<(&str, i32), i16> = answers
+        .map(|(topic, partition, code)| ((topic, partition), code))
         .collect();
-    for topic in &response.topics {
-        for partition in &topic.partitions {
-            let name = (topic.name.as_str(), partition.partition_index);
-            Refusal::check(partition.error_code, Some(name))?;
-            unconfirmed.remove(&name);
-        }
-    }
-    match unconfirmed.into_keys().next() {
-        Some(name) => Refusal::check(ErrorCode::UnknownServerError.code(), Some(name)),
-        None => Ok(()),
-    }
+    let unanswered = ErrorCode::UnknownServerError.code();
+    asked
+        .into_iter()
+        .map(|(topic, partition)| {
+            let name = (topic.as_str(), *partition);
+            let code = answers.get(&name).copied().unwrap_or(unanswered);
+            (
+                (topic.clone(), *partition),
+                Refusal::check(code, Some(name)),
+            )
+        })
+        .collect()
 }
 
 /// The request that reads what a group has committed for these partitions, once it is stable.
@@ -108,35 +143,64 @@ pub fn fetch<'a>(
     partitions: impl IntoIterator<Item = (&'a str, i32)>,
     version: i16,
 ) -> OffsetFetchRequest {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for (topic, partition) in partitions {
-        topics.entry(topic).or_default().push(partition);
-    }
-    let mut request = OffsetFetchRequest {
+    let partitions = partitions.into_iter();
+    let query = Query {
+        group: group.to_owned(),
+        partitions: Some(partitions.map(|(topic, p)| (topic.to_owned(), p)).collect()),
+    };
+    OffsetFetchRequest {
         require_stable: version >= REQUIRE_STABLE,
+        ..match version < SEVERAL_GROUPS {
+            true => query.alone(),
+            false => fetch_several([query]),
+        }
+    }
+}
+
+/// The request that reads what groups have committed, from version [`SEVERAL_GROUPS`] on.
+pub fn fetch_several(queries: impl IntoIterator<Item = Query>) -> OffsetFetchRequest {
+    let topic = |(name, partition_indexes)| OffsetFetchRequestTopics {
+        name,
+        partition_indexes,
         ..Default::default()
     };
-    if version < SEVERAL_GROUPS {
-        let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopic {
-            name: name.to_owned(),
-            partition_indexes,
-            ..Default::default()
-        };
-        request.group_id = group.to_owned();
-        request.topics = Some(topics.into_iter().map(topic).collect());
-    } else {
-        let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopics {
-            name: name.to_owned(),
-            partition_indexes,
-            ..Default::default()
-        };
-        request.groups = vec![OffsetFetchRequestGroup {
-            group_id: group.to_owned(),
-            topics: Some(topics.into_iter().map(topic).collect()),
-            ..Default::default()
-        }];
+    let group = |query: Query| OffsetFetchRequestGroup {
+        topics: query.by_topic(topic),
+        group_id: query.group,
+        ..Default::default()
+    };
+    OffsetFetchRequest {
+        groups: queries.into_iter().map(group).collect(),
+        ..Default::default()
     }
-    request
+}
+
+impl Query {
+    /// The request that reads what this group alone has committed, below version [`SEVERAL_GROUPS`].
+    pub fn alone(self) -> OffsetFetchRequest {
+        OffsetFetchRequest {
+            topics: self.by_topic(|(name, partition_indexes)| OffsetFetchRequestTopic {
+                name,
+                partition_indexes,
+                ..Default::default()
+            }),
+            group_id: self.group,
+            ..Default::default()
+        }
+    }
+
+    fn by_topic<T>(&self, topic: impl Fn((String, Vec<i32>)) -> T) -> Option<Vec<T>> {
+        let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        for (name, partition) in self.partitions.as_ref()? {
+            topics.entry(name).or_default().push(*partition);
+        }
+        let topics = topics.into_iter();
+        Some(
+            topics
+                .map(|(name, all)| topic((name.to_owned(), all)))
+                .collect(),
+        )
+    }
 }
 
 /// What a group has committed; partitions without an offset are left out.
@@ -200,6 +264,46 @@ pub fn fetched(
         }
     }
     Ok(offsets)
+}
+
+/// The request that deletes a group's offsets of these partitions.
+pub fn delete<'a>(
+    group: &str,
+    partitions: impl IntoIterator<Item = &'a (String, i32)>,
+) -> OffsetDeleteRequest {
+    let mut topics: BTreeMap<&str, Vec<OffsetDeleteRequestPartition>> = BTreeMap::new();
+    for (topic, partition_index) in partitions {
+        let partition = OffsetDeleteRequestPartition {
+            partition_index: *partition_index,
+        };
+        topics.entry(topic).or_default().push(partition);
+    }
+    let topic = |(name, partitions): (&str, _)| OffsetDeleteRequestTopic {
+        name: name.to_owned(),
+        partitions,
+    };
+    OffsetDeleteRequest {
+        group_id: group.to_owned(),
+        topics: topics.into_iter().map(topic).collect(),
+    }
+}
+
+/// Of which partitions the offsets were deleted. One that the answer leaves out counts as
+/// `UNKNOWN_SERVER_ERROR`.
+///
+/// # Errors
+///
+/// The refusal of the whole.
+pub fn deleted<'a>(
+    response: &OffsetDeleteResponse,
+    partitions: impl IntoIterator<Item = &'a (String, i32)>,
+) -> Result<Outcomes, Refusal> {
+    Refusal::check(response.error_code, None)?;
+    let answers = response.topics.iter().flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|p| (topic.name.as_str(), p.partition_index, p.error_code))
+    });
+    Ok(by_partition(answers, partitions))
 }
 
 #[cfg(test)]
@@ -280,6 +384,20 @@ mod tests {
             partition: Some(("a".to_owned(), 1)),
         };
         assert_eq!(committed(&confirmation(&refused), &offsets()), Err(refusal));
+    }
+
+    #[test]
+    fn all_of_a_group_is_another_question_than_nothing_of_it() {
+        let query = |partitions| Query {
+            group: "g".to_owned(),
+            partitions,
+        };
+        for (partitions, topics) in [(None, None), (Some(Vec::new()), Some(0))] {
+            let old = query(partitions.clone()).alone();
+            assert_eq!(old.topics.map(|topics| topics.len()), topics);
+            let new = fetch_several([query(partitions)]);
+            assert_eq!(new.groups[0].topics.as_ref().map(Vec::len), topics);
+        }
     }
 
     #[test]

@@ -29,8 +29,9 @@ mod record;
 mod watch;
 
 pub use admin::{
-    Admin, BrokerDescription, ClusterDescription, NewTopic, PartitionDescription, TopicDescription,
-    TopicListing,
+    Admin, BrokerDescription, ClusterDescription, GroupDescription, GroupListing, GroupListings,
+    GroupState, GroupType, ListGroups, MemberDescription, NewTopic, OffsetsOf,
+    PartitionDescription, TopicDescription, TopicListing,
 };
 pub use client::{Client, ClientBuilder, ClientMetrics};
 pub use config::parse_properties;

@@ -1,9 +1,15 @@
-//! Looking after a cluster: topics, partitions, records, brokers.
+//! Looking after a cluster: topics, partitions, records, brokers, groups and their offsets.
 //!
-//! Each call routes itself: to the controller, to a partition's leader or to any broker, and tries again
-//! when that broker has changed its role. Where one call is about many things, each has its own result.
+//! Each call routes itself: to the controller, to a partition's leader, to a group's coordinator or to any
+//! broker, and tries again when that broker has changed its role. Where one call is about many things, each
+//! has its own result.
 
+mod coordinators;
 mod describe;
+mod group_listing;
+mod group_members;
+mod group_offsets;
+mod groups;
 mod records;
 mod topics;
 
@@ -15,6 +21,9 @@ use tokio::time::Instant;
 pub use describe::{
     BrokerDescription, ClusterDescription, PartitionDescription, TopicDescription, TopicListing,
 };
+pub use group_listing::{GroupListing, GroupListings, GroupState, GroupType, ListGroups};
+pub use group_offsets::OffsetsOf;
+pub use groups::{GroupDescription, MemberDescription};
 pub use topics::NewTopic;
 
 use crate::client::Core;

@@ -39,7 +39,7 @@ impl Core {
 
     /// All that can be asked what any broker can answer: first those that metadata came from, then the
     /// other known ones, each in random order, then the bootstrap servers.
-    fn any_targets(&self) -> Vec<Target> {
+    pub(crate) fn any_targets(&self) -> Vec<Target> {
         let cluster = self.metadata.cluster();
         let mut nodes: Vec<i32> = cluster.brokers().map(|broker| broker.id.0).collect();
         self.env.fork_rng().shuffle(&mut nodes);

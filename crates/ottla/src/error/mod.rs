@@ -80,6 +80,12 @@ pub enum ErrorKind {
     /// The producer's id is now used by another producer, or was.
     #[snafu(display("the producer was fenced by a newer one"))]
     Fenced,
+    /// The group has members, and what was asked for can only be done to one that has none.
+    #[snafu(display("group {group} has members"))]
+    GroupNotEmpty {
+        /// The group.
+        group: String,
+    },
     /// An argument that cannot work.
     #[snafu(display("invalid argument: {reason}"))]
     InvalidArgument {
@@ -166,6 +172,12 @@ pub enum ErrorKind {
     TopicRecreated {
         /// The topic.
         topic: String,
+    },
+    /// No such group.
+    #[snafu(display("the cluster has no group {group}"))]
+    UnknownGroup {
+        /// The group.
+        group: String,
     },
     /// No such partition.
     #[snafu(display("topic {topic} has {count} partition{}, there is no partition {partition}",
@@ -354,10 +366,24 @@ impl Error {
 
     /// What a broker's refusal of a topic means.
     pub(crate) fn about_topic(api: &'static str, code: ErrorCode, topic: &str) -> Self {
+        Self::about(api, code, "topic", topic)
+    }
+
+    /// What a broker's refusal of a group means.
+    pub(crate) fn about_group(api: &'static str, code: ErrorCode, group: &str) -> Self {
+        let group = group.to_owned();
+        match code {
+            ErrorCode::GroupIdNotFound => Self::new(ErrorKind::UnknownGroup { group }),
+            ErrorCode::NonEmptyGroup => Self::new(ErrorKind::GroupNotEmpty { group }),
+            _ => Self::about(api, code, "group", &group),
+        }
+    }
+
+    fn about(api: &'static str, code: ErrorCode, noun: &str, name: &str) -> Self {
         let mut kind = refusal(api, code, None);
         match &mut kind {
-            ErrorKind::NotAuthorized { resource, .. } => *resource = Some(topic.to_owned()),
-            ErrorKind::Broker { message, .. } => *message = Some(format!("topic {topic:?}")),
+            ErrorKind::NotAuthorized { resource, .. } => *resource = Some(name.to_owned()),
+            ErrorKind::Broker { message, .. } => *message = Some(format!("{noun} {name:?}")),
             _ => {}
         }
         Self::new(kind)

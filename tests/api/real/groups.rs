@@ -1,0 +1,227 @@
+//! Groups of Java's consumers, as an admin sees and treats them.
+
+use std::collections::BTreeSet;
+use std::process::{Child, Stdio};
+
+use ottla::{Admin, GroupDescription, GroupState, GroupType, ListGroups, Record, TopicPartition};
+
+use crate::admin::groups::{self, Names, assert_not_empty, assert_unknown, refusal};
+use crate::support::{PATIENCE, eventually, real};
+
+fn admin() -> Admin {
+    real::client().admin().with_timeout(PATIENCE)
+}
+
+async fn names() -> Names {
+    Names {
+        topic: real::topic(&real::client(), "grouped", 3, &[]).await,
+        groups: ["a", "b"].map(real::unique),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn offsets_are_set_and_listed() {
+    groups::offsets_are_set_and_listed(&admin(), &names().await).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn groups_without_members_come_and_go() {
+    groups::groups_without_members_come_and_go(&admin(), &names().await).await;
+}
+
+/// Java's console consumer, a member of a group for as long as this lives.
+struct Member(Child);
+
+impl Member {
+    fn join(group: &str, topic: &str, properties: &[&str]) -> Self {
+        let brokers = real::brokers();
+        let mut args = vec!["--bootstrap-server", &brokers, "--topic", topic];
+        args.extend(["--group", group]);
+        for property in properties {
+            args.extend(["--consumer-property", property]);
+        }
+        let mut command = real::java(real::version().console_consumer(), &args);
+        let child = command.stdout(Stdio::null()).spawn();
+        Self(child.expect("Java runs"))
+    }
+
+    /// Ends it without a word to the coordinator.
+    fn kill(&mut self) {
+        self.0.kill().expect("it can be killed");
+        self.0.wait().expect("it ends");
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The group, once it has this many members and is stable.
+async fn settled(admin: &Admin, group: &str, members: usize) -> GroupDescription {
+    let mut settled = None;
+    eventually("the group is stable", async || {
+        let described = admin.describe_group(group).await;
+        settled = described.ok().filter(|described| {
+            described.state == GroupState::Stable && described.members.len() == members
+        });
+        settled.is_some()
+    })
+    .await;
+    settled.expect("it just was")
+}
+
+/// What each member has, checked to be everything once.
+fn assigned(group: &GroupDescription, topic: &str, partitions: i32) -> Vec<Vec<TopicPartition>> {
+    let members = group.members.iter();
+    let each: Vec<_> = members
+        .map(|member| member.assignment.clone().unwrap())
+        .collect();
+    let mut all: Vec<_> = each.iter().flatten().cloned().collect();
+    all.sort();
+    let topic: Vec<_> = (0..partitions)
+        .map(|p| TopicPartition::new(topic, p))
+        .collect();
+    assert_eq!(all, topic);
+    each
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn members_of_a_classic_group_are_seen_and_removed() {
+    let (admin, Names { topic, groups }) = (admin(), names().await);
+    let group = &groups[0];
+    let mut fixed = Member::join(group, &topic, &["group.instance.id=fixed", "client.id=one"]);
+    let mut loose = Member::join(group, &topic, &["client.id=two"]);
+    let described = settled(&admin, group, 2).await;
+    assert_eq!(described.group_type, GroupType::Classic);
+    assert_eq!(
+        (&*described.protocol_type, &*described.protocol),
+        ("consumer", "range")
+    );
+    let members = described.members.iter();
+    let clients = members.map(|m| (m.instance_id.as_deref(), &*m.client_id));
+    let clients: BTreeSet<_> = clients.collect();
+    assert_eq!(clients, [(Some("fixed"), "one"), (None, "two")].into());
+    assert!(
+        described
+            .members
+            .iter()
+            .all(|member| !member.host.is_empty())
+    );
+    assert!(
+        described
+            .members
+            .is_sorted_by_key(|member| &member.member_id)
+    );
+    let each = assigned(&described, &topic, 3);
+    assert!(each.iter().all(|partitions| !partitions.is_empty()));
+    let stable = ListGroups::new().states([GroupState::Stable]);
+    let listed = admin.list_groups(stable).await.unwrap().complete().unwrap();
+    let listed = listed.iter().find(|listing| listing.group_id == *group);
+    assert_eq!(listed.unwrap().protocol_type, "consumer");
+
+    // What would pull the rug from under them is refused.
+    let deleted = admin.delete_groups(&groups).await;
+    assert_not_empty(&deleted[group], group);
+    assert_unknown(&deleted[&groups[1]], &groups[1]);
+    let first = TopicPartition::new(topic.as_str(), 0);
+    let set = admin.alter_group_offsets(group, [(first.clone(), 1)]).await;
+    assert_not_empty(&set, group);
+    let deleted = admin
+        .delete_group_offsets(group, [first.clone()])
+        .await
+        .unwrap();
+    assert_eq!(refusal(&deleted[&first]), "GROUP_SUBSCRIBED_TO_TOPIC");
+
+    // Long before its session would have ended.
+    fixed.kill();
+    let removed = admin
+        .remove_members(group, ["fixed", "nobody"], "it is gone")
+        .await
+        .unwrap();
+    assert!(removed["fixed"].is_ok(), "{removed:?}");
+    assert_eq!(refusal(&removed["nobody"]), "UNKNOWN_MEMBER_ID");
+    let alone = settled(&admin, group, 1).await;
+    assert_eq!(assigned(&alone, &topic, 3).len(), 1);
+
+    loose.kill();
+    let removed = admin
+        .remove_all_members(group, "all of them")
+        .await
+        .unwrap();
+    let ids: Vec<_> = removed.keys().collect();
+    assert_eq!(ids, [&alone.members[0].member_id]);
+    assert!(removed.values().all(Result::is_ok), "{removed:?}");
+    let described = admin.describe_group(group).await.unwrap();
+    assert_eq!(
+        (described.state, described.members.len()),
+        (GroupState::Empty, 0)
+    );
+    assert_eq!(admin.remove_all_members(group, "").await.unwrap().len(), 0);
+    let offsets = [(first.clone(), 1)];
+    let set = admin.alter_group_offsets(group, offsets).await.unwrap();
+    assert!(set[&first].is_ok());
+    assert!(admin.delete_groups([group]).await[group].is_ok());
+    assert_unknown(&admin.describe_group(group).await, group);
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn what_java_has_committed_is_listed() {
+    let (admin, Names { topic, groups }) = (admin(), names().await);
+    let group = &groups[0];
+    let client = real::client();
+    let producer = client.producer().build().unwrap();
+    for partition in 0..3 {
+        for _ in 0..=partition {
+            let record = Record::to(&topic).partition(partition).value("v");
+            producer.send(record).await.unwrap().await.unwrap();
+        }
+    }
+    let properties = ["auto.offset.reset=earliest", "auto.commit.interval.ms=100"];
+    let _member = Member::join(group, &topic, &properties);
+    let expected = (0..3).map(|p| (TopicPartition::new(topic.as_str(), p), i64::from(p) + 1));
+    let expected: Vec<_> = expected.collect();
+    eventually("everything is committed", async || {
+        let mut listed = admin.list_group_offsets([group]).await;
+        let listed = listed.remove(group).unwrap().unwrap();
+        let offsets = listed
+            .into_iter()
+            .map(|(name, committed)| (name, committed.offset));
+        offsets.collect::<Vec<_>>() == expected
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn a_group_whose_coordinator_assigns_is_described() {
+    let (admin, Names { topic, groups }) = (admin(), names().await);
+    let group = &groups[0];
+    let properties = ["group.protocol=consumer", "client.id=new"];
+    let _member = Member::join(group, &topic, &properties);
+    let described = settled(&admin, group, 1).await;
+    assert_eq!(described.group_type, GroupType::Consumer);
+    assert_eq!(
+        (&*described.protocol_type, &*described.protocol),
+        ("consumer", "uniform")
+    );
+    assert_eq!(described.members[0].client_id, "new");
+    assigned(&described, &topic, 3);
+    let consumers = ListGroups::new().types([GroupType::Consumer]);
+    let listed = admin
+        .list_groups(consumers)
+        .await
+        .unwrap()
+        .complete()
+        .unwrap();
+    let listed = listed.iter().find(|listing| listing.group_id == *group);
+    assert_eq!(listed.unwrap().state, GroupState::Stable);
+    assert_not_empty(&admin.delete_groups([group]).await[group], group);
+}
