@@ -1,7 +1,8 @@
 //! What a cluster is made of, chosen before it starts.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ottla_codec::{ApiKey, VersionRange};
 use snafu::ResultExt;
@@ -14,6 +15,7 @@ use crate::broker::{Broker, Brokers};
 use crate::cluster::FakeCluster;
 use crate::error::{FakeError, ListenSnafu};
 use crate::event_loop;
+use crate::groups::GroupOptions;
 use crate::handle::Handle;
 use crate::release::Release;
 use crate::state::{Options, State};
@@ -100,6 +102,7 @@ impl Default for FakeClusterBuilder {
                 keep_frames: false,
                 advertised: BTreeMap::new(),
                 release: Release::default(),
+                groups: GroupOptions::default(),
             },
         }
     }
@@ -194,6 +197,43 @@ impl FakeClusterBuilder {
     #[doc(alias = "max.incremental.fetch.session.cache.slots")]
     pub fn fetch_session_slots(mut self, slots: usize) -> Self {
         self.options.fetch_session_slots = slots;
+        self
+    }
+
+    /// How long a group that had no members waits for more of them once the first has come. Default: 3 seconds.
+    ///
+    /// As long again for each that comes meanwhile, up to the members' rebalance timeout.
+    #[must_use]
+    #[doc(alias = "group.initial.rebalance.delay.ms")]
+    pub fn initial_rebalance_delay(mut self, delay: Duration) -> Self {
+        self.options.groups.initial_rebalance_delay = delay;
+        self
+    }
+
+    /// The session timeouts that group members may ask for. Default: 6 seconds to 30 minutes.
+    #[must_use]
+    #[doc(alias = "group.min.session.timeout.ms")]
+    #[doc(alias = "group.max.session.timeout.ms")]
+    pub fn session_timeouts(mut self, allowed: RangeInclusive<Duration>) -> Self {
+        let (min, max) = allowed.into_inner();
+        self.options.groups.min_session_timeout = min;
+        self.options.groups.max_session_timeout = max;
+        self
+    }
+
+    /// How many members a group may have. Default: as many as there are.
+    #[must_use]
+    #[doc(alias = "group.max.size")]
+    pub fn max_group_size(mut self, members: usize) -> Self {
+        self.options.groups.max_size = members;
+        self
+    }
+
+    /// How long a broker takes to load a group whose coordinator it becomes, because another went down or came back;
+    /// until then it answers COORDINATOR_LOAD_IN_PROGRESS. Default: no time.
+    #[must_use]
+    pub fn group_load_time(mut self, load_time: Duration) -> Self {
+        self.options.groups.load_time = load_time;
         self
     }
 

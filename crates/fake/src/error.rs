@@ -52,6 +52,20 @@ pub enum FakeError {
         /// What is wrong, in Kafka's words.
         reason: String,
     },
+    /// There is no such group.
+    #[snafu(display("no group {group:?}"))]
+    UnknownGroup {
+        /// The group asked for.
+        group: String,
+    },
+    /// The group has no such member.
+    #[snafu(display("group {group:?} has no member {member:?}"))]
+    UnknownMember {
+        /// The group asked for.
+        group: String,
+        /// The member asked for.
+        member: String,
+    },
     /// The builder asked for no broker at all.
     #[snafu(display("a cluster needs at least one broker"))]
     NoBrokers,

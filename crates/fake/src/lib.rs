@@ -35,7 +35,8 @@
 //! # What it is
 //! One task owns all state; connections are dumb, and each is served one request at a time, as brokers do. One log per
 //! partition stands for all replicas, so replication is instant unless a test holds it back. Nothing is written to
-//! disk. There is no security, no quota, and there are no group members and no transaction coordinator yet.
+//! disk. There is no security, no quota, and there is no transaction coordinator yet. Groups are classic ones; their
+//! timers are Kafka's, the three seconds before a group's first generation included, unless the builder sets others.
 //!
 //! # Where it differs
 //! Codes, offsets, epochs, the order of answers, and when they come, are compared with a 4.3.0 broker's by scripts of
@@ -99,10 +100,10 @@ pub use ottla_codec as codec;
 
 pub use broker::DialFault;
 pub use builder::{FakeClusterBuilder, TopicSpec};
-pub use cluster::{FakeCluster, OpenTransaction, PartitionInfo};
+pub use cluster::{FakeCluster, GroupInfo, GroupMember, OpenTransaction, PartitionInfo};
 pub use error::FakeError;
 pub use faults::{FailWith, Hold, Interception, RuleBuilder};
-pub use groups::CommittedOffset;
+pub use groups::{CommittedOffset, GroupState};
 pub use log::{Compaction, ControlMarker, LoggedRecord, Record};
 pub use release::{Release, UnknownRelease};
 pub use requests::LoggedRequest;

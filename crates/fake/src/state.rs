@@ -24,7 +24,7 @@ use crate::connection::{Connection, Reply};
 use crate::event_loop::{Command, Event};
 use crate::faults::cuts::RequestCuts;
 use crate::faults::rules::{Action, AnyReply, Effects, Ending, Rules};
-use crate::groups::Groups;
+use crate::groups::{GroupOptions, Groups};
 use crate::producers::Producers;
 use crate::release::Release;
 use crate::requests::{LoggedRequest, RequestLog};
@@ -46,6 +46,7 @@ pub(crate) struct Options {
     /// Changes to what ApiVersions advertises: another range, or `None` for not at all.
     pub(crate) advertised: BTreeMap<i16, Option<VersionRange>>,
     pub(crate) release: Release,
+    pub(crate) groups: GroupOptions,
 }
 
 /// The cluster's clocks: elapsed time from tokio, wall time counted on from its start.
@@ -107,6 +108,7 @@ pub(crate) struct RequestContext {
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
+    pub(crate) client_id: Option<String>,
     pub(crate) effects: Effects,
     /// The request's body, kept only for a rule that wants to see it beside the answer.
     pub(crate) body: Option<Bytes>,
@@ -131,6 +133,7 @@ impl State {
         let cluster_id = random_uuid(&mut rng).to_string();
         Self {
             requests: RequestLog::new(options.keep_frames),
+            groups: Groups::new(options.groups),
             options,
             clock: Clock {
                 start: Instant::now(),
@@ -141,7 +144,6 @@ impl State {
             brokers,
             topics: BTreeMap::new(),
             topic_names: BTreeMap::new(),
-            groups: Groups::default(),
             producers: Producers::default(),
             rules: Rules::default(),
             cuts: Arc::default(),
@@ -175,6 +177,8 @@ impl State {
             Event::Closed { connection } => {
                 self.connections.remove(&connection);
                 self.drop_parked(connection);
+                self.groups
+                    .forget_requests(|context| context.connection == connection);
             }
             Event::Accepted { broker, stream } => self.accepted(broker, stream),
             Event::Connect { host, port, answer } => self.connect(&host, port, answer),
@@ -222,6 +226,20 @@ impl State {
 
     pub(crate) fn new_topic_id(&mut self) -> Uuid {
         random_uuid(&mut self.rng)
+    }
+
+    /// A random UUID in its usual notation.
+    pub(crate) fn random_uuid_text(&mut self) -> String {
+        let bits = u128::from_be_bytes(random_uuid(&mut self.rng).0);
+        let group = |shift: u32, digits: u32| (bits >> shift) & ((1 << (4 * digits)) - 1);
+        format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            group(96, 8),
+            group(80, 4),
+            group(64, 4),
+            group(48, 4),
+            group(0, 12)
+        )
     }
 
     pub(crate) fn report(&mut self, violation: Violation) {
@@ -310,6 +328,8 @@ impl State {
             held.retain(|(context, _)| context.broker != broker);
         }
         self.purgatory.remove_broker(broker);
+        self.groups
+            .forget_requests(|context| context.broker == broker);
     }
 
     pub(crate) fn connection_count(&self, broker: i32) -> usize {
@@ -479,12 +499,13 @@ impl State {
             api,
             version,
             correlation_id,
+            client_id,
             effects: Effects::default(),
             body: None,
         };
-        let Some(verdict) = self
-            .rules
-            .verdict((api, version, broker), client_id.as_deref(), &body)
+        let Some(verdict) =
+            self.rules
+                .verdict((api, version, broker), context.client_id.as_deref(), &body)
         else {
             self.apply(context, &body);
             return;
@@ -544,6 +565,7 @@ impl State {
             }
             Outcome::Close => self.reply(&context, Reply::Close),
             Outcome::Park(parked) => self.park(context, parked),
+            Outcome::Deferred => {}
         }
     }
 

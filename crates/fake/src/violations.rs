@@ -148,6 +148,52 @@ pub enum Violation {
         /// The producer.
         producer_id: i64,
     },
+    /// A leader has assigned one partition to two members.
+    #[snafu(display(
+        "group {group:?}, generation {generation}: {topic}-{partition} is assigned to both {} and {}", members[0], members[1]
+    ))]
+    AssignedTwice {
+        /// The group.
+        group: String,
+        /// The generation.
+        generation: i32,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The members' ids.
+        members: [String; 2],
+    },
+    /// A leader has assigned a partition to a member while another still had it, by what that one said when it joined.
+    #[snafu(display(
+        "group {group:?}, generation {generation}: {topic}-{partition} is assigned to {member} while {owner} has it"
+    ))]
+    AssignedWhileOwned {
+        /// The group.
+        group: String,
+        /// The generation.
+        generation: i32,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The member that had it in the generation before.
+        owner: String,
+        /// The member that was assigned it.
+        member: String,
+    },
+    /// A member of a group of consumers has committed an offset of a partition that it has not; it was stored.
+    #[snafu(display("group {group:?}: {member} commits {topic}-{partition}, which it has not"))]
+    CommitOfOthers {
+        /// The group.
+        group: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The member's id.
+        member: String,
+    },
 }
 
 /// What makes a batch invalid.

@@ -3,14 +3,18 @@
 use bytes::Bytes;
 use ottla_codec::messages::{
     api_versions::ApiVersionsRequest, create_partitions::CreatePartitionsRequest,
-    create_topics::CreateTopicsRequest, delete_records::DeleteRecordsRequest,
-    delete_topics::DeleteTopicsRequest, describe_cluster::DescribeClusterRequest,
-    describe_configs::DescribeConfigsRequest,
+    create_topics::CreateTopicsRequest, delete_groups::DeleteGroupsRequest,
+    delete_records::DeleteRecordsRequest, delete_topics::DeleteTopicsRequest,
+    describe_cluster::DescribeClusterRequest, describe_configs::DescribeConfigsRequest,
+    describe_groups::DescribeGroupsRequest,
     describe_topic_partitions::DescribeTopicPartitionsRequest, fetch::FetchRequest,
-    find_coordinator::FindCoordinatorRequest, init_producer_id::InitProducerIdRequest,
+    find_coordinator::FindCoordinatorRequest, heartbeat::HeartbeatRequest,
+    init_producer_id::InitProducerIdRequest, join_group::JoinGroupRequest,
+    leave_group::LeaveGroupRequest, list_groups::ListGroupsRequest,
     list_offsets::ListOffsetsRequest, metadata::MetadataRequest,
-    offset_commit::OffsetCommitRequest, offset_fetch::OffsetFetchRequest,
-    offset_for_leader_epoch::OffsetForLeaderEpochRequest, produce::ProduceRequest,
+    offset_commit::OffsetCommitRequest, offset_delete::OffsetDeleteRequest,
+    offset_fetch::OffsetFetchRequest, offset_for_leader_epoch::OffsetForLeaderEpochRequest,
+    produce::ProduceRequest, sync_group::SyncGroupRequest,
 };
 use ottla_codec::{
     ApiKey, DecodeErrorKind, ErrorCode, Request, Response, VersionRange, decode_message,
@@ -18,8 +22,8 @@ use ottla_codec::{
 
 use super::{
     Parked, configs, create_topics, delete_topics, describe_cluster, epochs, fetch,
-    find_coordinator, init_producer_id, list_offsets, metadata, offsets, partitions, produce,
-    records, topic_partitions, unserved, versions,
+    find_coordinator, groups, init_producer_id, list_offsets, membership, metadata, offsets,
+    partitions, produce, records, topic_partitions, unserved, versions,
 };
 use crate::faults::rules::AnyReply;
 use crate::state::{RequestContext, State};
@@ -35,6 +39,8 @@ pub(crate) enum Outcome {
     Close,
     /// It waits.
     Park(Parked),
+    /// Its group answers it, or has done so.
+    Deferred,
 }
 
 impl Outcome {
@@ -72,7 +78,7 @@ const fn served<R: Request>(
 }
 
 /// Every API that the cluster serves, by key.
-pub(crate) const SERVED: [Served; 17] = [
+pub(crate) const SERVED: [Served; 25] = [
     Served {
         // Kafka 4 advertises versions that it refuses, for old librdkafka (KAFKA-18659).
         advertised_min: 0,
@@ -98,15 +104,40 @@ pub(crate) const SERVED: [Served; 17] = [
     ),
     served::<OffsetCommitRequest>(
         |state, context, body| decoded(state, context, body, offsets::handle_commit),
-        "groups without members only: generation -1 and no member id",
+        "by members in their generation, and by anybody for groups without members; topic ids from v10",
     ),
     served::<OffsetFetchRequest>(
         |state, context, body| decoded(state, context, body, offsets::handle_fetch),
-        "groups without members only; all topics or those named; batches of groups from v8",
+        "all topics or those named; batches of groups from v8; topic ids from v10",
     ),
     served::<FindCoordinatorRequest>(
         |state, context, body| decoded(state, context, body, find_coordinator::handle),
         "groups and transactional ids, spread over the running brokers",
+    ),
+    served::<JoinGroupRequest>(
+        |state, context, body| decoded(state, context, body, membership::handle_join),
+        "classic groups: member ids required from v4, static members from v5 (KIP-345), the initial delay, protocols by \
+         votes, session timeouts and sizes checked, static leaders told to skip the assignment from v9 (KIP-814)",
+    ),
+    served::<HeartbeatRequest>(
+        |state, context, body| decoded(state, context, body, membership::handle_heartbeat),
+        "prolongs the session, and tells of rebalances",
+    ),
+    served::<LeaveGroupRequest>(
+        |state, context, body| decoded(state, context, body, membership::handle_leave),
+        "several members from v3, static ones by instance id alone",
+    ),
+    served::<SyncGroupRequest>(
+        |state, context, body| decoded(state, context, body, membership::handle_sync),
+        "followers wait for the leader; those that never come are out after the rebalance timeout",
+    ),
+    served::<DescribeGroupsRequest>(
+        |state, context, body| decoded(state, context, body, groups::handle_describe),
+        "state, members, and once they are stable what they said and got",
+    ),
+    served::<ListGroupsRequest>(
+        |state, context, body| decoded(state, context, body, groups::handle_list),
+        "the groups that the broker coordinates; by state from v4, by type from v5",
     ),
     served::<ApiVersionsRequest>(
         |state, context, body| decoded(state, context, body, versions::handle),
@@ -139,6 +170,14 @@ pub(crate) const SERVED: [Served; 17] = [
     served::<CreatePartitionsRequest>(
         |state, context, body| decoded(state, context, body, partitions::handle),
         "counts or assignments, validate only",
+    ),
+    served::<DeleteGroupsRequest>(
+        |state, context, body| decoded(state, context, body, groups::handle_delete),
+        "empty groups, with their offsets",
+    ),
+    served::<OffsetDeleteRequest>(
+        |state, context, body| decoded(state, context, body, groups::handle_delete_offsets),
+        "offsets of topics that the group's consumers are not subscribed to",
     ),
     served::<DescribeClusterRequest>(
         |state, context, body| decoded(state, context, body, describe_cluster::handle),

@@ -4,6 +4,7 @@
 //! test holds the crate's documentation to it.
 
 mod configs;
+mod coordinators;
 mod create_topics;
 mod delete_topics;
 mod describe_cluster;
@@ -11,9 +12,11 @@ mod dispatch;
 mod epochs;
 pub(crate) mod fetch;
 mod find_coordinator;
+mod groups;
 mod hints;
 mod init_producer_id;
 mod list_offsets;
+mod membership;
 mod metadata;
 mod offsets;
 mod operations;

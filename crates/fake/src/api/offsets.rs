@@ -1,11 +1,11 @@
-//! OffsetCommit and OffsetFetch for groups without members.
+//! OffsetCommit and OffsetFetch.
 //!
 //! # References
 //! - KIP-211 (groups without members), KIP-709 (several groups, v8), KIP-848 (topic ids, v10)
 
 use ottla_codec::messages::offset_commit::{
-    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitResponse,
-    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use ottla_codec::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchResponse, OffsetFetchResponseGroup,
@@ -14,9 +14,11 @@ use ottla_codec::messages::offset_fetch::{
 };
 use ottla_codec::{ErrorCode, Uuid};
 
-use super::{KeyType, Outcome, coordinator_of};
-use crate::groups::CommittedOffset;
+use super::Outcome;
+use super::coordinators::coordinates;
+use crate::groups::{CommittedOffset, Group};
 use crate::state::{RequestContext, State};
+use crate::violations::Violation;
 
 /// `offset.metadata.max.bytes` of Kafka.
 const MAX_METADATA_BYTES: usize = 4096;
@@ -29,17 +31,26 @@ pub(super) fn handle_commit(
     context: &RequestContext,
     request: OffsetCommitRequest,
 ) -> Outcome {
-    let refused = commit_refusal(state, context, &request);
-    let topics = request.topics.into_iter().map(|topic| {
-        let by_id = context.version >= 10;
-        let resolved = resolve(state, &topic.name, topic.topic_id, by_id);
-        let partitions = topic.partitions.into_iter().map(|partition| {
+    let by_id = context.version >= 10;
+    let mut topics = request.topics.iter();
+    // What is not there is answered before the coordinator is asked.
+    let asks = topics.any(|topic| {
+        let mut partitions = topic.partitions.iter();
+        partitions.any(|partition| find(state, topic, partition, by_id).is_ok())
+    });
+    let validated = match asks {
+        true => may_commit(state, context, &request),
+        false => Ok(()),
+    };
+    let by = (request.group_id, request.member_id);
+    let topics = request.topics.into_iter().map(|mut topic| {
+        let partitions = std::mem::take(&mut topic.partitions).into_iter();
+        let partitions = partitions.map(|partition| {
             let partition_index = partition.partition_index;
-            let committed = match (refused, &resolved) {
-                // Unknown topics are answered before the coordinator is asked.
-                (_, &Err(error)) | (Some(error), Ok(_)) => Err(error),
-                (None, Ok(name)) => commit(state, &request.group_id, name, partition),
-            };
+            let committed = find(state, &topic, &partition, by_id).and_then(|name| {
+                validated?;
+                commit(state, &by, name, partition)
+            });
             OffsetCommitResponsePartition {
                 partition_index,
                 error_code: super::code(committed),
@@ -109,41 +120,67 @@ pub(super) fn handle_fetch(
     })
 }
 
-/// Why a commit is refused as a whole: a wrong broker, or a member of a group that has none.
-fn commit_refusal(
-    state: &State,
+/// Refuses a commit as a whole, or lets it prolong its member's session.
+fn may_commit(
+    state: &mut State,
     context: &RequestContext,
     request: &OffsetCommitRequest,
-) -> Option<ErrorCode> {
-    if coordinator_of(state, KeyType::Group, &request.group_id) != Some(context.broker) {
-        return Some(ErrorCode::NotCoordinator);
+) -> Result<(), ErrorCode> {
+    coordinates(state, context, &request.group_id)?;
+    let generation = request.generation_id_or_member_epoch;
+    if state.groups.group(&request.group_id).is_none() {
+        if generation >= 0 {
+            return Err(match context.version {
+                ..9 => ErrorCode::IllegalGeneration,
+                _ => ErrorCode::GroupIdNotFound,
+            });
+        }
+        state.groups.obtain(&request.group_id, context.broker);
     }
-    if request.generation_id_or_member_epoch < 0 {
-        return None;
+    let validate = |group: &mut Group, now| {
+        let instance_id = request.group_instance_id.as_deref();
+        group.validate_commit(&request.member_id, instance_id, generation)?;
+        group.touch(&request.member_id, now);
+        Ok(())
+    };
+    let validated = state.change_group(&request.group_id, validate);
+    validated.unwrap_or(Err(ErrorCode::UnknownMemberId))
+}
+
+/// The topic's name, if it has the partition.
+fn find(
+    state: &State,
+    topic: &OffsetCommitRequestTopic,
+    partition: &OffsetCommitRequestPartition,
+    by_id: bool,
+) -> Result<String, ErrorCode> {
+    let name = resolve(state, &topic.name, topic.topic_id, by_id)?;
+    match state.partition(&name, partition.partition_index) {
+        Some(_) => Ok(name),
+        None => Err(ErrorCode::UnknownTopicOrPartition),
     }
-    // No member is known here, so a commit in a generation is from nobody.
-    Some(if state.groups.offsets.contains_key(&request.group_id) {
-        ErrorCode::UnknownMemberId
-    } else if context.version >= 9 {
-        ErrorCode::GroupIdNotFound
-    } else {
-        ErrorCode::IllegalGeneration
-    })
 }
 
 fn commit(
     state: &mut State,
-    group: &str,
-    topic: &str,
+    (group, member): &(String, String),
+    topic: String,
     partition: OffsetCommitRequestPartition,
 ) -> Result<(), ErrorCode> {
-    let index = partition.partition_index;
-    if state.partition(topic, index).is_none() {
-        return Err(ErrorCode::UnknownTopicOrPartition);
-    }
     let metadata = partition.committed_metadata.unwrap_or_default();
     if metadata.len() > MAX_METADATA_BYTES {
         return Err(ErrorCode::OffsetMetadataTooLarge);
+    }
+    let place = (topic, partition.partition_index);
+    let known = state.groups.group(group);
+    if known.is_some_and(|known| !known.may_have(member, &place)) {
+        let (topic, partition) = place.clone();
+        state.report(Violation::CommitOfOthers {
+            group: group.clone(),
+            topic,
+            partition,
+            member: member.clone(),
+        });
     }
     let leader_epoch =
         (partition.committed_leader_epoch >= 0).then_some(partition.committed_leader_epoch);
@@ -155,9 +192,9 @@ fn commit(
     state
         .groups
         .offsets
-        .entry(group.to_owned())
+        .entry(group.clone())
         .or_default()
-        .insert((topic.to_owned(), index), committed);
+        .insert(place, committed);
     Ok(())
 }
 
@@ -167,16 +204,16 @@ fn fetch_group(
     group_id: String,
     topics: Option<Vec<Asked>>,
 ) -> OffsetFetchResponseGroup {
-    if coordinator_of(state, KeyType::Group, &group_id) != Some(context.broker) {
+    if let Err(error) = coordinates(state, context, &group_id) {
         // Before v2 there is no error for the whole group, so each partition carries it.
-        let error_code = ErrorCode::NotCoordinator.code();
+        let error_code = error.code();
         let topics = topics
             .unwrap_or_default()
             .into_iter()
             .map(|(name, topic_id, partitions)| {
                 let partitions = partitions
                     .into_iter()
-                    .map(|index| answer(index, None, ErrorCode::NotCoordinator));
+                    .map(|index| answer(index, None, error));
                 OffsetFetchResponseTopics {
                     name,
                     topic_id,

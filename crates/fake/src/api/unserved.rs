@@ -4,14 +4,12 @@
 use ottla_codec::messages::{
     add_offsets_to_txn::AddOffsetsToTxnResponse,
     consumer_group_heartbeat::ConsumerGroupHeartbeatResponse, end_txn::EndTxnResponse,
-    get_telemetry_subscriptions::GetTelemetrySubscriptionsResponse, heartbeat::HeartbeatResponse,
-    join_group::JoinGroupResponse, leave_group::LeaveGroupResponse,
-    list_config_resources::ListConfigResourcesResponse, list_groups::ListGroupsResponse,
+    get_telemetry_subscriptions::GetTelemetrySubscriptionsResponse,
+    list_config_resources::ListConfigResourcesResponse,
     list_transactions::ListTransactionsResponse, push_telemetry::PushTelemetryResponse,
     sasl_authenticate::SaslAuthenticateResponse, sasl_handshake::SaslHandshakeResponse,
     share_acknowledge::ShareAcknowledgeResponse, share_fetch::ShareFetchResponse,
-    share_group_heartbeat::ShareGroupHeartbeatResponse, sync_group::SyncGroupResponse,
-    update_features::UpdateFeaturesResponse,
+    share_group_heartbeat::ShareGroupHeartbeatResponse, update_features::UpdateFeaturesResponse,
 };
 use ottla_codec::{ApiKey, ErrorCode, Response};
 
@@ -35,11 +33,7 @@ pub(super) fn refuse(context: &RequestContext) -> Outcome {
         ConsumerGroupHeartbeat => ConsumerGroupHeartbeatResponse,
         EndTxn => EndTxnResponse,
         GetTelemetrySubscriptions => GetTelemetrySubscriptionsResponse,
-        Heartbeat => HeartbeatResponse,
-        JoinGroup => JoinGroupResponse,
-        LeaveGroup => LeaveGroupResponse,
         ListConfigResources => ListConfigResourcesResponse,
-        ListGroups => ListGroupsResponse,
         ListTransactions => ListTransactionsResponse,
         PushTelemetry => PushTelemetryResponse,
         SaslAuthenticate => SaslAuthenticateResponse,
@@ -47,7 +41,6 @@ pub(super) fn refuse(context: &RequestContext) -> Outcome {
         ShareAcknowledge => ShareAcknowledgeResponse,
         ShareFetch => ShareFetchResponse,
         ShareGroupHeartbeat => ShareGroupHeartbeatResponse,
-        SyncGroup => SyncGroupResponse,
         UpdateFeatures => UpdateFeaturesResponse,
     }
 }

@@ -45,6 +45,7 @@ impl State {
                 partition.elect(next);
             }
         });
+        self.move_groups(self.options.groups.load_time);
         Ok(())
     }
 
@@ -75,6 +76,7 @@ impl State {
                 partition.isr.push(id);
             }
         });
+        self.move_groups(self.options.groups.load_time);
         Ok(())
     }
 

@@ -1,12 +1,9 @@
 //! Topics and their records, changed and shown behind every client's back.
 
-use std::collections::BTreeMap;
-
-use crate::api::{KeyType, NewTopic};
+use crate::api::NewTopic;
 use crate::builder::TopicSpec;
 use crate::cluster::FakeCluster;
 use crate::error::FakeError;
-use crate::groups::CommittedOffset;
 use crate::log::{self, BatchOwner, Compaction, LoggedRecord, Record, StoredBatch, data_batch};
 use crate::state::State;
 use crate::topic::Partition;
@@ -386,46 +383,5 @@ impl FakeCluster {
             state.change(&topic, partition, |p| p.log.producers.forget(producer_id))
         };
         self.handle.try_admin(expire).await
-    }
-
-    /// What a group has committed, by topic and partition.
-    ///
-    /// # Errors
-    /// When the cluster is gone.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost when the future is dropped.
-    pub async fn committed(
-        &self,
-        group: &str,
-    ) -> Result<BTreeMap<(String, i32), CommittedOffset>, FakeError> {
-        let group = group.to_owned();
-        self.handle
-            .admin(move |state| {
-                state
-                    .groups
-                    .offsets
-                    .get(&group)
-                    .cloned()
-                    .unwrap_or_default()
-            })
-            .await
-    }
-
-    /// Has another broker coordinate a group; the one before answers NOT_COORDINATOR from now on.
-    ///
-    /// # Errors
-    /// When there is no such broker.
-    ///
-    /// # Cancel safety
-    /// It happens even if the future is dropped.
-    pub async fn move_coordinator(&self, group: &str, broker: i32) -> Result<(), FakeError> {
-        let key = (KeyType::Group, group.to_owned());
-        let place = move |state: &mut State| {
-            state.find_broker(broker)?;
-            state.groups.placed.insert(key, broker);
-            Ok(())
-        };
-        self.handle.try_admin(place).await
     }
 }

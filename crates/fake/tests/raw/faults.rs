@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use ottla_codec::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::messages::produce::ProduceRequest;
+use ottla_codec::messages::share_group_heartbeat::{
+    ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse,
+};
 use ottla_codec::{ApiKey, ErrorCode};
 use ottla_fake::{DialFault, FakeCluster, Violation};
 use tokio::time::{Instant, timeout};
@@ -104,13 +106,13 @@ async fn replies_and_edits() {
     );
     assert_eq!(log_len(&cluster).await, 1, "an edit applies");
     cluster
-        .on::<HeartbeatRequest>()
-        .reply(|request| HeartbeatResponse {
-            error_code: i16::try_from(request.generation_id).unwrap(),
+        .on::<ShareGroupHeartbeatRequest>()
+        .reply(|request| ShareGroupHeartbeatResponse {
+            error_code: i16::try_from(request.member_epoch).unwrap(),
             ..Default::default()
         });
-    let request = HeartbeatRequest {
-        generation_id: 42,
+    let request = ShareGroupHeartbeatRequest {
+        member_epoch: 42,
         ..Default::default()
     };
     assert_eq!(
@@ -123,8 +125,8 @@ async fn replies_and_edits() {
         ErrorCode::UnsupportedVersion.code()
     );
     let not_served = Violation::NotServed {
-        api: ApiKey::Heartbeat,
-        version: 4,
+        api: ApiKey::ShareGroupHeartbeat,
+        version: 1,
     };
     assert_eq!(cluster.violations().await.unwrap(), [not_served]);
 }

@@ -7,6 +7,7 @@ mod client;
 mod compaction;
 mod faults;
 mod fetch;
+mod groups;
 mod offsets;
 mod produce;
 mod releases;

@@ -43,7 +43,7 @@ async fn they_advertise_what_they_and_the_fake_have() {
         let found = range(&answer, ApiKey::DescribeCluster);
         assert_eq!(found, describe_cluster[index], "{release}");
         // The release has it, the fake has not.
-        assert_eq!(range(&answer, ApiKey::DescribeGroups), None);
+        assert_eq!(range(&answer, ApiKey::DescribeAcls), None);
         // Releases before 3.7 have no such API.
         assert_eq!(range(&answer, ApiKey::DescribeTopicPartitions), None);
         assert!(answer.finalized_features.is_empty());

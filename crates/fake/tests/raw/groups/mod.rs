@@ -1,0 +1,5 @@
+//! Classic groups: members, generations, timers and what is refused when.
+
+mod fixed;
+mod member;
+mod rebalances;
