@@ -1,10 +1,10 @@
 //! What is said to a group's coordinator, and what its answers mean: without sockets, tasks or clocks.
 //!
-//! [`lookup`] finds the coordinator and knows when to look again; [`offsets`] commits offsets and reads
-//! committed ones. Requests come out, in the form that the negotiated version wants; answers go in, and
-//! come back as facts or as a [`Refusal`].
+//! [`lookup`] finds the coordinator and knows when to look again; [`membership`] is a member of a group;
+//! [`offsets`] commits offsets and reads committed ones. Requests come out, in the form that the negotiated
+//! version wants; answers go in, and come back as facts or as a [`Refusal`].
 //!
-//! The crate knows Kafka's group messages and nothing of who sends them, or when it is time to try again.
+//! The crate knows Kafka's group messages and nothing of who sends them. Where time matters it is passed in.
 //!
 //! # References
 //! - KIP-699 (several coordinators in one look-up), KIP-709 (several groups in one OffsetFetch)
@@ -13,6 +13,7 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod lookup;
+pub mod membership;
 pub mod offsets;
 
 use std::fmt;

@@ -20,9 +20,12 @@ use ottla_codec::messages::offset_fetch::{
 use ottla_codec::{ErrorCode, Message, VersionRange};
 
 use crate::Refusal;
+use crate::membership::Identity;
 
 /// The last version of OffsetCommit and OffsetFetch that names topics.
 const LAST_BY_NAME: i16 = 9;
+/// From this version on, OffsetCommit names static members (KIP-345).
+const INSTANCE_ID: i16 = 7;
 /// From this version on, OffsetFetch takes several groups (KIP-709).
 pub const SEVERAL_GROUPS: i16 = 8;
 /// From this version on, OffsetFetch can be asked for all that a group has.
@@ -30,11 +33,18 @@ pub const ALL_OFFSETS: i16 = 2;
 /// From this version on, OffsetFetch can wait for the commits of open transactions (KIP-447).
 const REQUIRE_STABLE: i16 = 7;
 
-/// The versions of OffsetCommit that [`commit`] is for.
-pub const COMMIT_VERSIONS: VersionRange = VersionRange {
-    min: OffsetCommitRequest::VERSIONS.min,
-    max: LAST_BY_NAME,
-};
+/// The versions of OffsetCommit that [`commit`] is for: a static member needs newer ones (KIP-345).
+pub fn commit_versions(member: Option<&Identity>) -> VersionRange {
+    let is_static = member.is_some_and(|member| member.instance_id.is_some());
+    VersionRange {
+        min: if is_static {
+            INSTANCE_ID
+        } else {
+            OffsetCommitRequest::VERSIONS.min
+        },
+        max: LAST_BY_NAME,
+    }
+}
 
 /// The versions of OffsetFetch that [`fetch`] is for.
 pub const FETCH_VERSIONS: VersionRange = VersionRange {
@@ -68,9 +78,9 @@ pub struct Query {
     pub partitions: Option<Vec<(String, i32)>>,
 }
 
-/// The request that commits offsets as one who is no member of the group, which a coordinator accepts
-/// while the group has none.
-pub fn commit(group: &str, offsets: &Offsets) -> OffsetCommitRequest {
+/// The request that commits offsets as that member; or as one who is none, which a coordinator accepts
+/// while the group has no members.
+pub fn commit(group: &str, member: Option<&Identity>, offsets: &Offsets) -> OffsetCommitRequest {
     let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
     for ((topic, partition_index), committed) in offsets {
         let partition = OffsetCommitRequestPartition {
@@ -89,11 +99,32 @@ pub fn commit(group: &str, offsets: &Offsets) -> OffsetCommitRequest {
             }),
         }
     }
-    OffsetCommitRequest {
+    let request = OffsetCommitRequest {
         group_id: group.to_owned(),
         topics,
         ..Default::default()
+    };
+    match member {
+        Some(member) => OffsetCommitRequest {
+            generation_id_or_member_epoch: member.generation,
+            member_id: member.member_id.clone(),
+            group_instance_id: member.instance_id.clone(),
+            ..request
+        },
+        None => request,
     }
+}
+
+/// Whether a commit was refused because of who sent it, and not because of what it says: the
+/// membership is to be [told](crate::membership::Membership::commit_refused).
+pub fn concerns_membership(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::UnknownMemberId
+            | ErrorCode::IllegalGeneration
+            | ErrorCode::RebalanceInProgress
+            | ErrorCode::FencedInstanceId
+    )
 }
 
 /// Whether all of `offsets` were committed.
@@ -351,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_commit_names_each_topic_once() {
-        let request = commit("g", &offsets());
+        let request = commit("g", None, &offsets());
         assert_eq!(request.group_id, "g");
         let shape: Vec<_> = request
             .topics
@@ -361,6 +392,29 @@ mod tests {
         assert_eq!(shape, [("a", 2), ("b", 1)]);
         assert_eq!(request.topics[0].partitions[0].committed_leader_epoch, 4);
         assert_eq!(request.topics[0].partitions[1].committed_leader_epoch, -1);
+    }
+
+    #[test]
+    fn a_member_commits_as_what_it_is() {
+        let nobody = commit("g", None, &offsets());
+        assert_eq!(nobody.generation_id_or_member_epoch, -1);
+        assert_eq!(commit_versions(None).min, 2);
+
+        let mut member = Identity {
+            member_id: "m".to_owned(),
+            generation: 4,
+            instance_id: None,
+        };
+        let request = commit("g", Some(&member), &offsets());
+        assert_eq!(request.generation_id_or_member_epoch, 4);
+        assert_eq!(request.member_id, "m");
+        assert_eq!(request.group_instance_id, None);
+        assert_eq!(commit_versions(Some(&member)).min, 2);
+
+        member.instance_id = Some("i".to_owned());
+        let request = commit("g", Some(&member), &offsets());
+        assert_eq!(request.group_instance_id.as_deref(), Some("i"));
+        assert_eq!(commit_versions(Some(&member)).min, 7);
     }
 
     #[test]

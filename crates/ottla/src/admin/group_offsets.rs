@@ -211,8 +211,8 @@ async fn commit(
     offsets: Arc<offsets::Offsets>,
 ) -> Result<BTreeMap<TopicPartition, Result<()>>> {
     let versions = asked.connection.versions();
-    let version = versions.pick::<OffsetCommitRequest>(offsets::COMMIT_VERSIONS)?;
-    let request = offsets::commit(&group, &offsets);
+    let version = versions.pick::<OffsetCommitRequest>(offsets::commit_versions(None))?;
+    let request = offsets::commit(&group, None, &offsets);
     let response = asked.connection.request(&request, version, asked.deadline);
     by_partition(
         "OffsetCommit",

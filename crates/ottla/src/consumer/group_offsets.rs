@@ -317,7 +317,7 @@ async fn commit(
 ) -> Result<Offsets> {
     let version = connection
         .versions()
-        .pick::<OffsetCommitRequest>(offsets::COMMIT_VERSIONS)?;
+        .pick::<OffsetCommitRequest>(offsets::commit_versions(None))?;
     let offsets = offsets
         .iter()
         .map(|(name, offset)| {
@@ -327,7 +327,7 @@ async fn commit(
             )
         })
         .collect();
-    let request = offsets::commit(group, &offsets);
+    let request = offsets::commit(group, None, &offsets);
     let response = connection.request(&request, version, deadline).await?;
     offsets::committed(&response, &offsets).map_err(|refusal| refused("OffsetCommit", refusal))?;
     Ok(Offsets::new())

@@ -1,0 +1,116 @@
+//! Up to when a member may count what it holds as its own.
+//!
+//! The coordinator gives a member's partitions away in two cases: it hears nothing for the session timeout, or the
+//! group rebalances and the member has not joined within the rebalance timeout. The coordinator's clocks start when
+//! it receives something, or later; these start when that was sent, so that they run out first.
+
+use std::time::{Duration, Instant};
+
+use super::Loss;
+
+/// The two clocks of a member.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    timeout: Duration,
+    rebalance_timeout: Duration,
+    /// When the last request was sent that the coordinator has confirmed.
+    confirmed: Option<Instant>,
+    /// When the last request was sent whose answer shows that the group had not begun to rebalance by then.
+    settled: Option<Instant>,
+}
+
+impl Session {
+    pub(super) fn new(timeout: Duration, rebalance_timeout: Duration) -> Self {
+        Self {
+            timeout,
+            rebalance_timeout,
+            confirmed: None,
+            settled: None,
+        }
+    }
+
+    /// Starts anew: a request sent then has been confirmed, by which the member is in a generation.
+    ///
+    /// A join and a sync may be parked for long. The heartbeats confirmed meanwhile show that the coordinator formed the
+    /// generation, and set its clocks again, after they were sent.
+    pub(super) fn begin(&mut self, sent: Instant) {
+        self.confirm(sent);
+        self.settled = self.confirmed;
+    }
+
+    /// A request sent then has been confirmed.
+    pub(super) fn confirm(&mut self, sent: Instant) {
+        self.confirmed = self.confirmed.max(Some(sent));
+    }
+
+    /// The same, and the group was not rebalancing.
+    pub(super) fn confirm_settled(&mut self, sent: Instant) {
+        self.confirm(sent);
+        self.settled = self.settled.max(Some(sent));
+    }
+
+    /// Forgets everything: there is no membership.
+    pub(super) fn end(&mut self) {
+        self.confirmed = None;
+        self.settled = None;
+    }
+
+    pub(super) fn last_confirmed(&self) -> Option<Instant> {
+        self.confirmed
+    }
+
+    /// When whatever is held is lost, and why; none without a membership.
+    pub(super) fn expiry(&self) -> Option<(Instant, Loss)> {
+        let session = (self.confirmed? + self.timeout, Loss::SessionExpired);
+        let rebalance = (
+            self.settled? + self.rebalance_timeout,
+            Loss::RebalanceExpired,
+        );
+        Some(session.min(rebalance))
+    }
+
+    /// When the coordinator may stop waiting for this member's join, if the group has begun to rebalance.
+    pub(super) fn rebalance_expiry(&self) -> Option<Instant> {
+        Some(self.settled? + self.rebalance_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_earlier_clock_counts() {
+        let start = Instant::now();
+        let mut session = Session::new(10 * SECOND, 30 * SECOND);
+        assert_eq!(session.expiry(), None);
+        session.begin(start);
+        let expired = |after: u32, why| Some((start + after * SECOND, why));
+        assert_eq!(session.expiry(), expired(10, Loss::SessionExpired));
+
+        // The group rebalances: signs of life keep the session, but not for ever.
+        session.confirm(start + 9 * SECOND);
+        assert_eq!(session.expiry(), expired(19, Loss::SessionExpired));
+        session.confirm(start + 25 * SECOND);
+        assert_eq!(session.expiry(), expired(30, Loss::RebalanceExpired));
+
+        // The next generation was formed after the last of them.
+        session.begin(start + 2 * SECOND);
+        assert_eq!(session.expiry(), expired(35, Loss::SessionExpired));
+        session.confirm_settled(start + 26 * SECOND);
+        assert_eq!(session.rebalance_expiry(), Some(start + 56 * SECOND));
+    }
+
+    #[test]
+    fn answers_out_of_order_set_no_clock_back() {
+        let start = Instant::now();
+        let mut session = Session::new(10 * SECOND, 30 * SECOND);
+        session.begin(start + SECOND);
+        session.confirm_settled(start);
+        assert_eq!(session.last_confirmed(), Some(start + SECOND));
+        session.end();
+        assert_eq!(session.expiry(), None);
+    }
+}
