@@ -9,7 +9,7 @@ use crate::flags::Flags;
 use crate::metadata::Metadata;
 use crate::report::Report;
 use crate::suite::{self, Brokers};
-use crate::{codegen, compaction, features, lint, vectors};
+use crate::{codegen, compaction, features, lint, peers, vectors};
 
 pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
     let brokers = Brokers::from_flags(&mut flags)?;
@@ -42,6 +42,16 @@ pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
     suite::on_fake(&mut report, brokers.long);
     suite::on_real(&mut report, &brokers);
     compaction::steps(&mut report, &brokers);
+    if brokers.skip {
+        report.skip("other clients", "--no-kafka");
+    } else if brokers.long {
+        report.step("other clients", peers::interop);
+    } else {
+        report.skip(
+            "other clients",
+            "only with --full: they take minutes to build",
+        );
+    }
     report.step("package", || package(sh, brokers.long));
     report.step("deny", || deny.check(sh));
     report.finish()

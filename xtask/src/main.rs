@@ -3,6 +3,7 @@
 mod brokers;
 mod ci;
 mod codegen;
+mod command;
 mod compaction;
 mod deny;
 mod edges;
@@ -12,6 +13,7 @@ mod fuzz;
 mod harness;
 mod lint;
 mod metadata;
+mod peers;
 mod report;
 mod scenarios;
 mod suite;
@@ -52,6 +54,11 @@ const HELP: &str = "cargo xtask <command>
   fuzz [--seconds N]
            the codec's fuzz targets for a minute each, or for N seconds; without a nightly toolchain
            and cargo-fuzz, the same targets as long property runs
+  peers interop [--all]
+           other clients read what ottla writes and ottla what they write, through a real broker, with
+           every codec and level; --all: also each other. Needs Go; builds 270 crates the first time
+  peers vectors
+           have the other clients write the batches for the codec's tests
   kafka up [--version V] [--nodes N] [--set k=v]… [--java OPTION]… [--name NAME]
            start real brokers that run on, and print their addresses
   kafka down [--version V] [--name NAME]
@@ -98,6 +105,7 @@ fn run() -> Result<()> {
         Some("codegen") => codegen::command(flags),
         Some("vectors") => vectors::command(flags),
         Some("fuzz") => fuzz::run(flags, &sh),
+        Some("peers") => peers::command(flags),
         Some("kafka") => brokers::run(flags),
         Some("help") | None => {
             print!("{HELP}");

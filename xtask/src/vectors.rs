@@ -7,11 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use xtask::kafka::{Jars, Version, java_tool};
 use xtask::project;
 
 use crate::codegen;
+use crate::command::succeed;
 use crate::flags::Flags;
 
 /// The seed of the vectors that are checked in.
@@ -72,7 +73,7 @@ impl Harness {
             .arg("-cp")
             .arg(harness.jars.libs().join("*"))
             .args(sources);
-        succeed(javac)?;
+        succeed(&mut javac)?;
         Ok(harness)
     }
 
@@ -101,15 +102,6 @@ impl Harness {
             .args(["Vectors", command])
             .args(dirs)
             .args(args);
-        succeed(java)
+        succeed(&mut java)
     }
-}
-
-fn succeed(mut command: Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .with_context(|| format!("{program} does not start; a JDK (17 or newer) is needed"))?;
-    ensure!(status.success(), "{program} failed: {status}");
-    Ok(())
 }

@@ -84,6 +84,49 @@ async fn java_reads_every_part_of_a_record(#[case] compression: Compression) {
     }
 }
 
+/// Each level's records are batches of their own, in one log.
+#[rstest]
+#[case(Compression::Gzip, (1..=9).collect())]
+#[case(Compression::Lz4, (1..=17).collect())]
+#[case(Compression::Zstd, [-131_072].into_iter().chain(-7..=22).collect())]
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn java_reads_every_level(#[case] compression: Compression, #[case] levels: Vec<i32>) {
+    const TIME: i64 = 1_700_000_000_000;
+    let client = real::client();
+    let topic = real::topic(&client, "levels-to-java", 1, &[("retention.ms", "-1")]).await;
+    // More than one block of any codec, and text that levels differ in.
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut values = vec!["0".repeat(140_000)];
+    values.extend((0..200).map(|n| format!("{{\"n\":{n},\"of\":{}}}", rng.u16(..))));
+    let mut expected = Vec::new();
+    for level in levels {
+        let producer = client
+            .producer()
+            .compression(compression)
+            .compression_level(level)
+            .build()
+            .unwrap();
+        let key = level.to_string();
+        let mut deliveries = Vec::new();
+        for value in &values {
+            let record = Record::to(&topic).key(&key).value(value).timestamp(TIME);
+            deliveries.push(producer.send(record).await.unwrap());
+            expected.push(printed(TIME, expected.len(), "NO_HEADERS", &key, value));
+        }
+        for delivery in deliveries {
+            delivery.await.unwrap();
+        }
+        producer.close(PATIENCE).await.unwrap();
+    }
+
+    let read = real::console_consume(&topic, expected.len(), &[]).await;
+    assert_eq!(read.len(), expected.len());
+    for (read, expected) in read.iter().zip(&expected) {
+        assert!(read == expected, "{read:.80} is not {expected:.80}");
+    }
+}
+
 /// What is compared of a record: its key, value and headers.
 type Parts = (
     Option<Vec<u8>>,

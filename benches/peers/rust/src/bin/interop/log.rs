@@ -1,0 +1,94 @@
+//! The broker's side: topics for the writers, and the bytes that they have left there.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ottla::{Admin, Client, NewTopic};
+use ottla_codec::Uuid;
+use ottla_codec::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+use ottla_peers::Result;
+use tokio::time::{Instant, sleep};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Log {
+    admin: Admin,
+}
+
+impl Log {
+    pub(crate) fn connect(brokers: &str) -> Result<Self> {
+        let client = Client::builder().bootstrap_servers(brokers).build()?;
+        Ok(Self {
+            admin: client.admin().with_timeout(PATIENCE),
+        })
+    }
+
+    /// Creates a topic that keeps old records, and waits until it has leaders.
+    pub(crate) async fn create(&self, topic: &str, partitions: usize) -> Result<()> {
+        let new = NewTopic::new(topic)
+            .partitions(partitions.try_into()?)
+            .replication_factor(1)
+            .config("retention.ms", "-1");
+        self.admin.create_topic(new).await?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let described = self.admin.describe_topics([topic]).await?;
+            if let Some(Ok(topic)) = described.get(topic)
+                && topic.partitions.len() == partitions
+                && topic
+                    .partitions
+                    .iter()
+                    .all(|partition| partition.leader.is_some())
+            {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Err(format!("{topic} has no leaders").into())
+    }
+
+    /// All batches of a partition, as the broker has them. There is one broker.
+    pub(crate) async fn fetch(&self, topic: &str, partition: i32) -> Result<Bytes> {
+        let topic_id = self.topic_id(topic).await?;
+        let request = FetchRequest {
+            max_bytes: 1 << 22,
+            session_epoch: -1,
+            topics: vec![FetchTopic {
+                topic: topic.to_owned(),
+                topic_id,
+                partitions: vec![FetchPartition {
+                    partition,
+                    partition_max_bytes: 1 << 22,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let response = self.admin.raw_request(None, &request).await?;
+        let mut partitions = response
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partitions);
+        let data = partitions.next().ok_or("no partition in the answer")?;
+        if data.error_code != 0 {
+            return Err(format!("error {} for {topic} {partition}", data.error_code).into());
+        }
+        let records = data.records.as_ref().ok_or("no records")?;
+        Ok(records.to_bytes())
+    }
+
+    async fn topic_id(&self, topic: &str) -> Result<Uuid> {
+        let request = MetadataRequest {
+            topics: Some(vec![MetadataRequestTopic {
+                name: Some(topic.to_owned()),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        };
+        let response = self.admin.raw_request(None, &request).await?;
+        let topic = response.topics.first().ok_or("no topic in the answer")?;
+        Ok(topic.topic_id)
+    }
+}

@@ -1,0 +1,105 @@
+//! `cargo xtask peers`: other clients beside ottla, through a real broker.
+//!
+//! Builds the programs in `benches/peers/` and starts the one that runs them all; who is told what, and what is
+//! compared, is there. They have locks of their own and are built below `target/peers/`.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use xtask::kafka::{Cluster, Jars, Version, java_tool};
+use xtask::project;
+
+use crate::command::succeed;
+use crate::flags::Flags;
+
+pub(crate) fn command(mut flags: Flags) -> Result<()> {
+    let all = flags.switch("--all");
+    let word = flags.word();
+    flags.done()?;
+    match word.as_deref() {
+        Some("interop") if all => Programs::build()?.run(&["table", "--all"]),
+        Some("interop") => interop(),
+        Some("vectors") if !all => {
+            let dir = project::root().join("crates/codec/tests/vectors/peers");
+            let dir = dir.to_str().context("a path in UTF-8")?;
+            Programs::build()?.run(&["vectors", dir])
+        }
+        _ => bail!("peers needs one of interop [--all], vectors"),
+    }
+}
+
+/// That ottla and every other client read all of each other.
+pub(crate) fn interop() -> Result<()> {
+    Programs::build()?.run(&["table"])
+}
+
+/// The clients' programs.
+struct Programs {
+    rust: PathBuf,
+    franz_go: PathBuf,
+    class_path: String,
+}
+
+impl Programs {
+    fn build() -> Result<Self> {
+        let sources = project::root().join("benches/peers");
+        let target = project::target_dir().join("peers");
+        let classes = target.join("java");
+        let franz_go = target.join("franz-go");
+        fs::create_dir_all(&classes)?;
+
+        succeed(
+            Command::new("cargo")
+                .args(["build", "--quiet", "--locked", "--bins", "--target-dir"])
+                .arg(&target)
+                .current_dir(sources.join("rust")),
+        )?;
+        succeed(
+            Command::new("go")
+                .args(["build", "-o"])
+                .arg(&franz_go)
+                .current_dir(sources.join("go")),
+        )?;
+        let libs = Jars::resolve(Version::V4_3)?.libs();
+        let mut java = Vec::new();
+        for entry in fs::read_dir(sources.join("java"))? {
+            java.push(entry?.path());
+        }
+        succeed(
+            Command::new(java_tool("javac"))
+                .args(["-Xlint:all", "-Werror", "-d"])
+                .arg(&classes)
+                .arg("-cp")
+                .arg(libs.join("*"))
+                .args(java),
+        )?;
+        // Beside the jars is how they log.
+        let logging = libs.parent().context("a directory")?.to_owned();
+        let class_path = env::join_paths([classes, logging, libs.join("*")])?;
+        Ok(Self {
+            rust: target.join("debug"),
+            franz_go,
+            class_path: class_path.into_string().ok().context("a path in UTF-8")?,
+        })
+    }
+
+    /// Runs them against a broker of their own.
+    fn run(&self, args: &[&str]) -> Result<()> {
+        let mut cluster = Cluster::builder().version(Version::V4_3).start()?;
+        let result = succeed(
+            Command::new(self.rust.join("interop"))
+                .arg(cluster.bootstrap_servers())
+                .arg(&self.franz_go)
+                .arg(java_tool("java"))
+                .arg(&self.class_path)
+                .args(args),
+        );
+        if result.is_err() {
+            cluster.keep_logs();
+        }
+        result
+    }
+}
