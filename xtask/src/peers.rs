@@ -1,7 +1,7 @@
 //! `cargo xtask peers`: other clients beside ottla, through a real broker.
 //!
 //! Builds the programs in `benches/peers/` and starts the one that runs them all; who is told what, and what is
-//! compared, is there. They have locks of their own and are built below `target/peers/`.
+//! compared, is there. They are locked by themselves and built below `target/peers/`.
 
 use std::env;
 use std::fs;
@@ -53,7 +53,7 @@ impl Programs {
 
         succeed(
             Command::new("cargo")
-                .args(["build", "--quiet", "--locked", "--bins", "--target-dir"])
+                .args(["build", "--quiet", "--bins", "--target-dir"])
                 .arg(&target)
                 .current_dir(sources.join("rust")),
         )?;

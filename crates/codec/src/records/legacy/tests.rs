@@ -1,4 +1,6 @@
-use super::super::{Batches, Compressor, RecordBatch};
+#[cfg(feature = "gzip")]
+use super::super::Compressor;
+use super::super::{Batches, RecordBatch};
 use super::*;
 use rstest::rstest;
 
