@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod compaction;
 mod consumer;
+mod groups;
 mod producer;
 mod real;
 mod releases;

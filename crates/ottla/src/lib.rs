@@ -36,12 +36,16 @@ pub use admin::{
 pub use client::{Client, ClientBuilder, ClientMetrics};
 pub use config::parse_properties;
 pub use consumer::{
-    AutoOffsetReset, ConsumedHeader, ConsumedRecord, Consumer, ConsumerBuilder, ConsumerHandle,
-    ConsumerMetrics, HeaderView, Headers, IntoRecords, IsolationLevel, OffsetAndMetadata,
-    OffsetAndTimestamp, RecordBatch, RecordStream, RecordView, Records, StartFrom,
+    AutoOffsetReset, CloseMode, ConsumedHeader, ConsumedRecord, Consumer, ConsumerBuilder,
+    ConsumerHandle, ConsumerHealth, ConsumerMetrics, GroupMetadata, HeaderView, Headers,
+    IntoRecords, IsolationLevel, MemberState, OffsetAndMetadata, OffsetAndTimestamp, PendingCommit,
+    Rebalance, RebalanceKind, Rebalances, RecordBatch, RecordStream, RecordView, Records,
+    StartFrom,
 };
 pub use env::CpuWork;
 pub use error::{BrokerError, ConnectionFault, Error, ErrorKind, Result};
+/// Who gets which partition: the strategies there are, and what one of your own needs.
+pub use ottla_assignor as assignor;
 pub use ottla_cluster::TopicPartition;
 pub use ottla_connection::{BoxFuture, BoxStream, Connector, TcpConnector};
 pub use producer::{

@@ -75,6 +75,18 @@ impl Core {
         &self,
         operation: &'static str,
         deadline: Instant,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T> {
+        self.retrying_if(Error::is_retriable, operation, deadline, attempt)
+            .await
+    }
+
+    /// The same, where more than what is retriable in general is worth another try.
+    pub(crate) async fn retrying_if<T, F: Future<Output = Result<T>>>(
+        &self,
+        may_pass: impl Fn(&Error) -> bool,
+        operation: &'static str,
+        deadline: Instant,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T> {
         let began = Instant::now();
@@ -86,8 +98,11 @@ impl Core {
         loop {
             match timeout_at(deadline, attempt()).await {
                 Ok(Ok(done)) => return Ok(done),
-                Ok(Err(error)) if !error.is_retriable() => return Err(error),
-                Ok(Err(error)) => last = Some(error),
+                Ok(Err(error)) if !may_pass(&error) => return Err(error),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, operation, "trying again");
+                    last = Some(error);
+                }
                 Err(_) => {}
             }
             failures += 1;

@@ -272,7 +272,10 @@ impl Assignment {
         }
         partition.succeed();
         match (committed, reset) {
-            (Some(position), _) => partition.start_at(position),
+            (Some(position), _) => {
+                partition.start_at(position);
+                partition.set_committed(position.offset);
+            }
             (None, Some(to)) => partition.await_reset(to),
             (None, None) => {
                 let partition_name = name.clone();

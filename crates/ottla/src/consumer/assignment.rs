@@ -24,7 +24,9 @@ use super::positions::{
     FetchTarget, Followed, Generation, Leader, LogEnds, Partition, Position, Positions, Question,
     Start,
 };
+use super::presence::Presence;
 use super::reset::AutoOffsetReset;
+use super::standing::Standing;
 use super::stream::Progress;
 use crate::error::{Error, ErrorKind};
 
@@ -61,6 +63,8 @@ pub(crate) struct Assignment {
     pub(super) buffer: Buffer<Fetched>,
     pub(super) policy: AutoOffsetReset,
     pub(super) counters: Counters,
+    pub(super) presence: Presence,
+    pub(super) standing: Standing,
     limits: Limits,
     /// Brokers whose main lane has a request out.
     waiting_at: BTreeSet<NodeId>,
@@ -87,6 +91,7 @@ pub(crate) struct Limits {
 pub(crate) struct Wakes {
     pub(crate) reader: Option<Waker>,
     pub(crate) work: bool,
+    pub(crate) group: bool,
 }
 
 impl Assignment {
@@ -96,6 +101,8 @@ impl Assignment {
             buffer: Buffer::default(),
             policy,
             counters: Counters::default(),
+            presence: Presence::default(),
+            standing: Standing::default(),
             limits,
             waiting_at: BTreeSet::new(),
             reader: None,
@@ -132,8 +139,7 @@ impl Assignment {
 
     /// Assigns one more partition, or starts it anew.
     pub(crate) fn add(&mut self, partition: TopicPartition, start: Start) {
-        self.interrupt_stream(&partition);
-        self.buffer.purge(&partition);
+        self.disown_buffered(&partition);
         self.positions.insert(partition, start);
         self.version += 1;
         self.wakes.work = true;
@@ -141,8 +147,7 @@ impl Assignment {
 
     /// Takes a partition away. Nothing of it is handed out after this; whether it was assigned.
     pub(crate) fn revoke(&mut self, partition: &TopicPartition) -> bool {
-        self.interrupt_stream(partition);
-        self.buffer.purge(partition);
+        self.disown_buffered(partition);
         self.version += 1;
         self.wakes.work = true;
         self.positions.remove(partition)
@@ -153,8 +158,7 @@ impl Assignment {
         if !self.positions.seek(partition, start) {
             return Err(not_assigned(partition));
         }
-        self.interrupt_stream(partition);
-        self.buffer.purge(partition);
+        self.disown_buffered(partition);
         self.wakes.work = true;
         Ok(())
     }
@@ -205,8 +209,10 @@ impl Assignment {
     pub(crate) fn close(&mut self) {
         self.closed = true;
         self.replace(BTreeMap::new());
+        self.standing.close();
         self.wake_reader();
         self.wakes.work = true;
+        self.wakes.group = true;
     }
 
     /// Another number whenever other partitions are assigned.
@@ -221,8 +227,22 @@ impl Assignment {
 
     // What the reader asks for.
 
-    /// The next thing for the caller, the partitions taking turns.
+    /// The next thing for the caller, the partitions taking turns. By asking, the caller has come back from
+    /// what it was handed before.
     pub(crate) fn hand_out(&mut self, now: Instant) -> HandOut {
+        self.attend();
+        let next = self.next_thing(now);
+        if !matches!(next, HandOut::Nothing) {
+            self.presence.leave(now);
+        }
+        next
+    }
+
+    fn next_thing(&mut self, now: Instant) -> HandOut {
+        if let Some(error) = self.standing.raise(now) {
+            self.wakes.work = true;
+            return HandOut::Error(error);
+        }
         if self.positions.has_error()
             && let Some(error) = self.positions.raise(now)
         {
@@ -231,7 +251,7 @@ impl Assignment {
             return HandOut::Error(error);
         }
         let positions = &self.positions;
-        let may = |name: &TopicPartition| positions.partition(name).is_some_and(|p| !p.is_paused());
+        let may = |name: &TopicPartition| positions.partition(name).is_some_and(Partition::is_open);
         let Some((partition, fetched)) = self.buffer.take(may) else {
             return HandOut::Nothing;
         };
@@ -254,9 +274,12 @@ impl Assignment {
         fetched: Fetched,
     ) -> Option<Fetched> {
         let found = self.positions.unbroken(partition, lineage)?;
-        if found.is_paused() {
+        if !found.is_open() {
             self.buffer.put_back(partition, fetched);
             return None;
+        }
+        if let Some(before) = found.position() {
+            self.presence.hand(partition, before);
         }
         self.counters.batches += 1;
         self.counters.records += fetched.records_count();
@@ -307,7 +330,7 @@ impl Assignment {
         records: u64,
     ) -> bool {
         let found = self.positions.unbroken(partition, lineage);
-        if found.is_none_or(|found| found.is_paused()) {
+        if found.is_none_or(|found| !found.is_open()) {
             return false;
         }
         self.counters.batches += 1;
@@ -329,6 +352,9 @@ impl Assignment {
         position: Position,
         rest: Fetched,
     ) {
+        if self.positions.unbroken(partition, lineage).is_some() {
+            self.settle_stream(partition);
+        }
         self.streaming = None;
         if let Some(found) = self.positions.unbroken(partition, lineage) {
             found.consumed_to(position, false);
@@ -350,6 +376,35 @@ impl Assignment {
         })
     }
 
+    /// Behind what the caller was handed and has come back from: what is safe to commit in its name.
+    pub(crate) fn returned(&self, partition: &TopicPartition) -> Option<Position> {
+        let position = self.position(partition).ok()??;
+        let before = match &self.streaming {
+            Some((streaming, progress)) if streaming == partition => {
+                Some(Position::at(progress.returned()))
+            }
+            _ => self.presence.in_hand(partition),
+        };
+        Some(
+            before
+                .filter(|at| at.offset < position.offset)
+                .unwrap_or(position),
+        )
+    }
+
+    /// How far the stream has come that is yielding a batch.
+    pub(super) fn streamed(&self) -> Option<i64> {
+        let (_, progress) = self.streaming.as_ref()?;
+        Some(progress.next_offset())
+    }
+
+    /// Ends the turn of a batch that a stream is yielding; what is left of it is given back.
+    pub(super) fn interrupt_streams(&mut self) {
+        if let Some((_, progress)) = &self.streaming {
+            progress.interrupt();
+        }
+    }
+
     fn interrupt_stream(&mut self, partition: &TopicPartition) {
         if let Some((streaming, progress)) = &self.streaming
             && streaming == partition
@@ -358,8 +413,22 @@ impl Assignment {
         }
     }
 
+    /// Drops what waits of a partition, and what the caller holds of it says nothing any more.
+    fn disown_buffered(&mut self, partition: &TopicPartition) {
+        self.interrupt_stream(partition);
+        self.presence.forget(partition);
+        self.buffer.purge(partition);
+    }
+
     /// Takes over how far a stream has come, before the rest of its batch is disowned.
     fn settle_stream(&mut self, partition: &TopicPartition) {
+        if let Some((streaming, progress)) = &self.streaming
+            && streaming == partition
+            && progress.returned() < progress.next_offset()
+        {
+            let before = Position::at(progress.returned());
+            self.presence.hand(partition, before);
+        }
         if let Ok(Some(position)) = self.position(partition)
             && let Some(found) = self.positions.partition_mut(partition)
         {
@@ -383,6 +452,11 @@ impl Assignment {
         }
     }
 
+    /// Tells those who follow the group's affairs.
+    pub(crate) fn wake_group(&mut self) {
+        self.wakes.group = true;
+    }
+
     /// Wakes fetchers and owner: there may be something to do.
     pub(crate) fn wake_work(&mut self) {
         self.wakes.work = true;
@@ -392,17 +466,12 @@ impl Assignment {
     /// left to fetch for the others. It is fetched again after the pause.
     pub(crate) fn make_room(&mut self) {
         let positions = &self.positions;
-        let paused =
-            |name: &TopicPartition| positions.partition(name).is_none_or(Partition::is_paused);
-        if self.buffer.has(|name| !paused(name)) {
+        let open =
+            |name: &TopicPartition| positions.partition(name).is_some_and(Partition::is_open);
+        if self.buffer.has(open) {
             return;
         }
-        let names: Vec<_> = self
-            .buffer
-            .line()
-            .filter(|name| paused(name))
-            .cloned()
-            .collect();
+        let names: Vec<_> = self.buffer.line().cloned().collect();
         for name in names {
             self.rewind(&name);
         }
@@ -492,10 +561,10 @@ impl Assignment {
             return;
         };
         found.buffered_to(fetched.end, false);
-        let is_paused = found.is_paused();
+        let is_open = found.is_open();
         self.counters.bytes += fetched.bytes() as u64;
         self.buffer.push(partition, fetched);
-        if !is_paused {
+        if is_open {
             self.wake_reader();
         }
     }
@@ -612,7 +681,8 @@ impl Assignment {
     pub(crate) fn next_due(&self, since: Instant) -> Option<Instant> {
         let retry = self.positions.next_retry(since);
         let raise = self.positions.next_raise(since);
-        [retry, raise].into_iter().flatten().min()
+        let group = self.standing.next_raise(since);
+        [retry, raise, group].into_iter().flatten().min()
     }
 
     /// Bytes that may wait in one partition's queue before it is fetched no further: its share of half

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::time::Duration;
+use ottla_assignor::Assignor;
+use ottla_connection::Backoff;
+use ottla_coordinator::membership::{self, Membership};
+use tokio::time::{Duration, Instant};
 
+use super::commits::Commits;
 use super::config::{ConsumerConfig, IsolationLevel};
+use super::coordinator::Coordinator;
 use super::decoder::Decoder;
-use super::group_offsets::GroupOffsets;
+use super::group::{Group, GroupConfig, Member, Offer, assignors};
 use super::handle::ConsumerHandle;
 use super::owner::Owner;
 use super::reader::Consumer;
@@ -40,6 +45,7 @@ impl ConsumerBuilder {
                 check_crcs: true,
                 memory_limit: 64 * 1024 * 1024,
                 group_id: None,
+                group: GroupConfig::default(),
                 api_timeout: Duration::from_secs(60),
                 request_timeout,
             },
@@ -144,6 +150,66 @@ impl ConsumerBuilder {
         self
     }
 
+    /// The consumer's lasting name in its group, which makes it a static member (KIP-345): one that is back
+    /// within the session timeout finds its partitions again, and nobody else notices. No two consumers of a
+    /// group may have the same. Default: none.
+    #[doc(alias = "group.instance.id")]
+    pub fn group_instance_id(mut self, id: impl Into<String>) -> Self {
+        self.config.group.instance_id = Some(id.into()).filter(|id| !id.is_empty());
+        self
+    }
+
+    /// How long the group's coordinator waits for a sign of life before it gives this member's partitions to
+    /// others. Brokers have bounds of their own for it. Default: 45 s.
+    #[doc(alias = "session.timeout.ms")]
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.config.group.session_timeout = timeout;
+        self
+    }
+
+    /// The time between two signs of life to the group's coordinator, which is also how it says that the
+    /// group rebalances. Must be shorter than the session timeout; a third of it is usual. Default: 3 s.
+    #[doc(alias = "heartbeat.interval.ms")]
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.config.group.heartbeat_interval = interval;
+        self
+    }
+
+    /// How long the caller may stay away between two calls for records before this member leaves its group,
+    /// and how long the group waits for it to give up partitions. Default: 5 min.
+    #[doc(alias = "max.poll.interval.ms")]
+    pub fn max_poll_interval(mut self, interval: Duration) -> Self {
+        self.config.group.max_poll_interval = interval;
+        self
+    }
+
+    /// Whether offsets are committed without being asked for, for consumers with a group id: what the caller
+    /// has come back from, by asking for the next records. Default: yes.
+    #[doc(alias = "enable.auto.commit")]
+    pub fn auto_commit(mut self, enable: bool) -> Self {
+        self.config.group.auto_commit = enable;
+        self
+    }
+
+    /// The time between two auto-commits. Default: 5 s.
+    #[doc(alias = "auto.commit.interval.ms")]
+    pub fn auto_commit_interval(mut self, interval: Duration) -> Self {
+        self.config.group.auto_commit_interval = interval;
+        self
+    }
+
+    /// The ways of sharing out a group's partitions that this consumer offers, the preferred one first; the
+    /// group uses one that all its members offer. With those that are all
+    /// [cooperative](crate::assignor::RebalanceProtocol::Cooperative), partitions that stay are read on through
+    /// a rebalance. Default: range and cooperative-sticky, as in Java, with which a group is eager.
+    ///
+    /// What an assignor remembers belongs to one consumer: give each its own.
+    #[doc(alias = "partition.assignment.strategy")]
+    pub fn assignors(mut self, assignors: impl IntoIterator<Item = Arc<dyn Assignor>>) -> Self {
+        self.config.group.assignors = assignors.into_iter().map(Offer::Given).collect();
+        self
+    }
+
     /// How long a call that asks brokers may take, with all its tries. Default: 60 s.
     #[doc(alias = "default.api.timeout.ms")]
     pub fn api_timeout(mut self, timeout: Duration) -> Self {
@@ -183,19 +249,63 @@ impl ConsumerBuilder {
         for (property, time) in [
             ("default.api.timeout.ms", config.api_timeout),
             ("request.timeout.ms", config.request_timeout),
+            ("session.timeout.ms", config.group.session_timeout),
+            ("heartbeat.interval.ms", config.group.heartbeat_interval),
+            ("max.poll.interval.ms", config.group.max_poll_interval),
+            ("auto.commit.interval.ms", config.group.auto_commit_interval),
         ] {
             if time.is_zero() {
                 return Err(invalid(property, "it must be longer than zero"));
             }
         }
+        if config.group.heartbeat_interval >= config.group.session_timeout {
+            let reason = "it must be shorter than session.timeout.ms";
+            return Err(invalid("heartbeat.interval.ms", reason));
+        }
+        let membership = match &config.group_id {
+            Some(group_id) => Some(membership(group_id, &config, &core)?),
+            None => None,
+        };
         let shared = Arc::new(Shared::new(core, config));
-        let (offsets, coordinator) = GroupOffsets::new(shared.clone());
-        let owner = Owner::new(shared.clone(), offsets.clone());
-        shared.spawn(owner.run());
-        shared.spawn(coordinator);
+        let coordinator = Coordinator::new(shared.clone());
+        let (commits, committer) = Commits::new(coordinator.clone());
+        let (group, commands) = Group::new();
+        shared.spawn(Owner::new(coordinator.clone()).run());
+        shared.spawn(committer);
+        if let Some(membership) = membership {
+            let (coordinator, commits) = (coordinator.clone(), commits.clone());
+            shared.spawn(Member::new(coordinator, commits, commands, membership).run());
+        }
         let decoder = Decoder::for_consumer(&shared.budget, &shared.config);
-        Ok(Consumer::new(ConsumerHandle { shared, offsets }, decoder))
+        let handle = ConsumerHandle {
+            shared,
+            commits,
+            coordinator,
+            group,
+        };
+        Ok(Consumer::new(handle, decoder))
     }
+}
+
+/// The machine that is a member of the group, once it is told to.
+fn membership(group_id: &str, config: &ConsumerConfig, core: &Core) -> Result<Membership> {
+    let group = &config.group;
+    let settings = membership::Config {
+        group_id: group_id.to_owned(),
+        instance_id: group.instance_id.clone(),
+        rack: Some(config.client_rack.clone()).filter(|rack| !rack.is_empty()),
+        session_timeout: group.session_timeout,
+        rebalance_timeout: group.max_poll_interval,
+        heartbeat_interval: group.heartbeat_interval,
+        request_timeout: config.request_timeout,
+    };
+    let (first, longest) = core.config.retry_backoff;
+    let backoff = Backoff::new(first, longest);
+    let mut rng = core.env.fork_rng();
+    let pause = Box::new(move |failures| backoff.delay(failures, &mut rng));
+    let now = Instant::now().into_std();
+    Membership::new(settings, group.assignors(), pause, now)
+        .map_err(|error| invalid("partition.assignment.strategy", &error.to_string()))
 }
 
 fn invalid(property: &str, reason: &str) -> Error {
@@ -214,6 +324,80 @@ pub(crate) static PROPERTIES: &[Property<ConsumerBuilder>] = &[
         about: "the group for which offsets are committed and looked up; default none",
         set: |b, v| {
             b.config.group_id = Some(v.to_owned()).filter(|id| !id.is_empty());
+            Ok(())
+        },
+    },
+    Property {
+        name: "group.instance.id",
+        aliases: &[],
+        about: "the consumer's lasting name in its group, for a static member; default none",
+        set: |b, v| {
+            b.config.group.instance_id = Some(v.to_owned()).filter(|id| !id.is_empty());
+            Ok(())
+        },
+    },
+    Property {
+        name: "group.protocol",
+        aliases: &[],
+        about: "`classic`, the only one there is here so far; default `classic`",
+        set: |_, v| match v.to_ascii_lowercase().as_str() {
+            "classic" => Ok(()),
+            "consumer" => Err("the consumer protocol (KIP-848) is not supported yet".to_owned()),
+            _ => Err(format!("{v:?} is no group protocol")),
+        },
+    },
+    Property {
+        name: "partition.assignment.strategy",
+        aliases: &[],
+        about: "`range`, `roundrobin`, `sticky`, `cooperative-sticky`, or the names of Java's classes, in order \
+                of preference; default `range,cooperative-sticky`",
+        set: |b, v| {
+            b.config.group.assignors = assignors(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "session.timeout.ms",
+        aliases: &[],
+        about: "how long the coordinator waits for a sign of life; default 45000",
+        set: |b, v| {
+            b.config.group.session_timeout = properties::millis(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "heartbeat.interval.ms",
+        aliases: &[],
+        about: "the time between two signs of life; default 3000",
+        set: |b, v| {
+            b.config.group.heartbeat_interval = properties::millis(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "max.poll.interval.ms",
+        aliases: &[],
+        about: "how long the caller may stay away between two calls for records; default 300000",
+        set: |b, v| {
+            b.config.group.max_poll_interval = properties::millis(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "enable.auto.commit",
+        aliases: &["auto.commit.enable"],
+        about: "whether offsets are committed without being asked for; default true",
+        set: |b, v| {
+            b.config.group.auto_commit = properties::boolean(v)?;
+            Ok(())
+        },
+    },
+    Property {
+        name: "auto.commit.interval.ms",
+        aliases: &[],
+        about: "the time between two auto-commits; default 5000",
+        set: |b, v| {
+            b.config.group.auto_commit_interval = properties::millis(v)?;
             Ok(())
         },
     },

@@ -2,6 +2,7 @@
 
 use tokio::time::Duration;
 
+use super::group::GroupConfig;
 use super::reset::AutoOffsetReset;
 
 /// Which records of transactions are read.
@@ -27,6 +28,15 @@ pub(crate) struct ConsumerConfig {
     pub(crate) check_crcs: bool,
     pub(crate) memory_limit: usize,
     pub(crate) group_id: Option<String>,
+    pub(crate) group: GroupConfig,
     pub(crate) api_timeout: Duration,
     pub(crate) request_timeout: Duration,
+}
+
+impl ConsumerConfig {
+    /// How often offsets are committed without being asked for; `None` for never.
+    pub(crate) fn auto_commit(&self) -> Option<Duration> {
+        let commits = self.group.auto_commit && self.group_id.is_some();
+        commits.then_some(self.group.auto_commit_interval)
+    }
 }

@@ -21,20 +21,26 @@ mod budget;
 mod buffer;
 mod buffered;
 mod builder;
+mod commits;
 mod config;
+mod coordinator;
 mod decoder;
 mod fetch_session;
 mod fetcher;
-mod group_offsets;
+mod group;
 mod handle;
 mod lookups;
 mod metrics;
+mod offsets;
 mod owner;
+mod ownership;
 mod positions;
+mod presence;
 mod reader;
 mod reset;
 mod scan;
 mod shared;
+mod standing;
 mod stream;
 #[cfg(test)]
 mod testing;
@@ -45,10 +51,14 @@ pub use batch::{
 };
 pub use builder::ConsumerBuilder;
 pub(crate) use builder::PROPERTIES;
+pub use commits::PendingCommit;
 pub use config::IsolationLevel;
-pub use group_offsets::OffsetAndMetadata;
+pub use group::{
+    CloseMode, ConsumerHealth, GroupMetadata, MemberState, Rebalance, RebalanceKind, Rebalances,
+};
 pub use handle::{ConsumerHandle, OffsetAndTimestamp, StartFrom};
 pub use metrics::ConsumerMetrics;
+pub use offsets::OffsetAndMetadata;
 pub use reader::Consumer;
 pub use reset::AutoOffsetReset;
 pub use stream::RecordStream;

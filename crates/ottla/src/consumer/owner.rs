@@ -16,8 +16,8 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::assignment::{Assignment, Lane};
 use super::config::IsolationLevel;
+use super::coordinator::Coordinator;
 use super::fetcher::Fetcher;
-use super::group_offsets::GroupOffsets;
 use super::lookups::{
     EARLIEST, EpochQuery, Found, LATEST, OffsetFound, OffsetQuery, epoch_ends, list_offsets,
 };
@@ -34,7 +34,7 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Owner {
     shared: Arc<Shared>,
-    committed: GroupOffsets,
+    coordinator: Coordinator,
     rng: fastrand::Rng,
     /// Brokers that have fetchers.
     brokers: BTreeSet<NodeId>,
@@ -50,10 +50,11 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    pub(crate) fn new(shared: Arc<Shared>, committed: GroupOffsets) -> Self {
+    pub(crate) fn new(coordinator: Coordinator) -> Self {
+        let shared = coordinator.shared.clone();
         Self {
             rng: shared.core.env.fork_rng(),
-            committed,
+            coordinator,
             brokers: BTreeSet::new(),
             fetchers: JoinSet::new(),
             questions: JoinSet::new(),
@@ -192,8 +193,9 @@ impl Owner {
         }
         if !committed.is_empty() {
             let asker = self.asker();
-            let offsets = self.committed.clone();
-            self.questions.spawn(asker.committed(offsets, committed));
+            let coordinator = self.coordinator.clone();
+            self.questions
+                .spawn(asker.committed(coordinator, committed));
         }
         for (node, questions) in offsets {
             let asker = self.asker();
@@ -249,10 +251,10 @@ struct Asker {
 }
 
 impl Asker {
-    async fn committed(mut self, offsets: GroupOffsets, questions: Vec<Question>) {
-        let names = questions.iter().map(|q| q.partition.clone()).collect();
+    async fn committed(mut self, coordinator: Coordinator, questions: Vec<Question>) {
+        let names: Vec<_> = questions.iter().map(|q| q.partition.clone()).collect();
         let deadline = self.shared.request_deadline();
-        match offsets.committed(names, deadline).await {
+        match coordinator.committed(&names, deadline).await {
             Ok(found) => self
                 .shared
                 .with_around(&mut self.rng, |assignment, around| {

@@ -78,6 +78,22 @@ pub(crate) struct Failure {
     raise_at: Option<Instant>,
 }
 
+impl Failure {
+    /// Takes the error, if it is due.
+    pub(crate) fn raise(&mut self, now: Instant) -> Option<Error> {
+        if self.raise_at.is_some_and(|at| at > now) {
+            return None;
+        }
+        self.raise_at = Some(now + REPEAT_FAILURE_AFTER);
+        Some(self.error.clone())
+    }
+
+    /// When it is due again, once it has been raised.
+    pub(crate) fn raise_at(&self) -> Option<Instant> {
+        self.raise_at
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
@@ -85,6 +101,17 @@ impl From<Error> for Failure {
             raise_at: None,
         }
     }
+}
+
+/// How far a partition is the caller's to read. Only a group assigns in steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tenure {
+    /// It is fetched and handed out.
+    Active,
+    /// Assigned, but whoever listens has not said yet that its records may come.
+    Held,
+    /// Revoked, but not given up yet: its position can still be asked for, moved and committed.
+    Retiring,
 }
 
 /// The broker that leads a partition, and since which epoch.
@@ -111,6 +138,11 @@ pub(crate) struct LogEnds {
 /// One assigned partition.
 #[derive(Debug)]
 pub(crate) struct Partition {
+    /// The generation in which it was assigned: another one, if it was away and came back.
+    ownership: Generation,
+    tenure: Tenure,
+    /// The offset that is known to be committed.
+    committed: Option<i64>,
     generation: Generation,
     /// The generation in which the positions last jumped. What was buffered since then follows on from
     /// what was handed out, through pauses and leader changes.
@@ -445,17 +477,16 @@ impl Positions {
     /// Takes an error that is due. One that stops a partition is due once everything before it was
     /// handed out.
     pub(crate) fn raise(&mut self, now: Instant) -> Option<Error> {
-        for partition in self.partitions.values_mut() {
+        for partition in self.partitions.values_mut().filter(|p| p.has_error()) {
             if let Some(error) = partition.report.take() {
                 return Some(error);
             }
             let is_drained = partition.is_drained();
             if let Phase::Failed(failure) = &mut partition.phase
                 && is_drained
-                && failure.raise_at.is_none_or(|at| at <= now)
+                && let Some(error) = failure.raise(now)
             {
-                failure.raise_at = Some(now + REPEAT_FAILURE_AFTER);
-                return Some(failure.error.clone());
+                return Some(error);
             }
         }
         None
@@ -497,6 +528,9 @@ impl Positions {
 impl Partition {
     fn new(generation: Generation) -> Self {
         Self {
+            ownership: generation,
+            tenure: Tenure::Active,
+            committed: None,
             generation,
             lineage: generation,
             phase: Phase::Fetching,
@@ -518,6 +552,28 @@ impl Partition {
         }
     }
 
+    /// Tells this time of being assigned from earlier and later ones.
+    pub(crate) fn ownership(&self) -> Generation {
+        self.ownership
+    }
+
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.tenure
+    }
+
+    /// The offset that is known to be committed for it, if any is.
+    pub(crate) fn committed(&self) -> Option<i64> {
+        self.committed
+    }
+
+    pub(crate) fn set_committed(&mut self, offset: i64) {
+        self.committed = Some(offset);
+    }
+
+    pub(crate) fn set_tenure(&mut self, tenure: Tenure) {
+        self.tenure = tenure;
+    }
+
     /// The generation in which the positions last jumped.
     pub(crate) fn lineage(&self) -> Generation {
         self.lineage
@@ -529,6 +585,11 @@ impl Partition {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// Whether its records may be fetched and handed out.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.paused && self.tenure == Tenure::Active
     }
 
     pub(crate) fn log(&self) -> LogEnds {
@@ -707,8 +768,11 @@ impl Partition {
         self.report = None;
     }
 
+    /// Whether there is something to tell the caller, who is to be told nothing of a partition that is
+    /// not its own yet, or no longer.
     fn has_error(&self) -> bool {
-        self.report.is_some() || matches!(self.phase, Phase::Failed(_))
+        self.tenure == Tenure::Active
+            && (self.report.is_some() || matches!(self.phase, Phase::Failed(_)))
     }
 
     fn is_busy(&self, now: Instant) -> bool {
@@ -726,7 +790,7 @@ impl Partition {
 
     fn fetch_target(&self, now: Instant) -> Option<(NodeId, bool)> {
         let ready = matches!(self.phase, Phase::Fetching)
-            && !self.paused
+            && self.is_open()
             && !self.is_busy(now)
             && (!self.drain_first || self.is_drained());
         if ready { self.source(now) } else { None }

@@ -6,12 +6,14 @@ use std::task::{Context, Poll, ready};
 
 use ottla_cluster::TopicPartition;
 use ottla_codec::records::Cursor;
+use ottla_coordinator::membership::Stay;
 use tokio::time::{Duration, Instant, timeout_at};
 
-use super::assignment::HandOut;
+use super::assignment::{Assignment, HandOut};
 use super::batch::{RecordBatch, next_from};
 use super::buffered::{Body, Fetched, Plain};
 use super::decoder::Decoder;
+use super::group::CloseMode;
 use super::handle::ConsumerHandle;
 use super::positions::{Generation, Position};
 use super::shared::Shared;
@@ -88,7 +90,8 @@ impl Consumer {
     ///
     /// Dropping the future loses nothing: a batch is either returned or still to come.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        poll_fn(|context| self.poll_next(context)).await
+        let call = NextCall(self);
+        poll_fn(|context| call.0.poll_next(context)).await
     }
 
     /// The poll behind [`next`](Self::next).
@@ -132,23 +135,59 @@ impl Consumer {
         RecordStream::new(self)
     }
 
-    /// Waits for the commits under way, stops fetching and closes the consumer's connections, all of it
-    /// within `timeout`, brokers reachable or not. Commits nothing by itself.
+    /// Closes the consumer in order, all of it within `timeout`, brokers reachable or not: a member of a
+    /// group gives up its partitions and leaves (a static one remains, to find them again when it is back),
+    /// whoever [listens](ConsumerHandle::rebalances) is heard before, and with auto-commit on, everything
+    /// that was handed out counts as done with and is committed. Commits under way are waited for.
     ///
     /// # Cancel safety
     ///
     /// The consumer is closed all the same.
     pub async fn close(self, timeout: Duration) {
+        self.close_with(CloseMode::Default, timeout).await;
+    }
+
+    /// The same, where the caller says whether a member leaves its group or remains in it (KIP-1092).
+    ///
+    /// # Cancel safety
+    ///
+    /// The consumer is closed all the same.
+    pub async fn close_with(self, mode: CloseMode, timeout: Duration) {
         let deadline = Instant::now() + timeout;
         let shared = self.handle.shared.clone();
+        // Who closes has come back from everything.
+        shared.with(Assignment::attend);
+        let stay = match mode {
+            CloseMode::Default => Stay::IfStatic,
+            CloseMode::Leave => Stay::Never,
+            CloseMode::Remain => Stay::Always,
+        };
+        self.handle
+            .leave("the consumer is being closed", stay, deadline)
+            .await;
+        let commits = &self.handle.commits;
+        let last = match shared.config.auto_commit() {
+            Some(_) => commits.commit_returned(None, deadline),
+            None => commits.settle(deadline),
+        };
         // At the deadline it is over, whatever is left undone.
-        drop(timeout_at(deadline, self.handle.offsets.settle()).await);
+        if let Ok(Err(error)) = timeout_at(deadline, last).await {
+            tracing::warn!(%error, "the last auto-commit failed");
+        }
         drop(self);
         drop(timeout_at(deadline, shared.ended()).await);
     }
 
     pub(crate) fn shared(&self) -> &Shared {
         &self.handle.shared
+    }
+
+    /// The reader asks for nothing more for now.
+    pub(crate) fn abandon(&self) {
+        let now = Instant::now();
+        self.handle
+            .shared
+            .with(|assignment| assignment.abandon(now));
     }
 
     /// Takes the next batch that has records for the caller, in plain form.
@@ -218,6 +257,15 @@ impl Consumer {
 fn is_void(plain: &Plain, start: i64) -> bool {
     plain.batch.header().base_offset < start
         && next_from(&plain.batch, &mut Cursor::default(), start).is_none()
+}
+
+/// A call for records. One that is given up leaves the reader away from then on.
+struct NextCall<'a>(&'a mut Consumer);
+
+impl Drop for NextCall<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 impl Deref for Consumer {

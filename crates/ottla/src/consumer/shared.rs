@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ottla_connection::{Backoff, ConnectionGroup, Purpose};
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +35,9 @@ pub(crate) struct Shared {
     tasks: TaskTracker,
     /// Marked as changed when fetchers or the owner task may have something to do.
     work: watch::Sender<()>,
+    /// Marked as changed when the consumer's standing with its group has changed, or somebody did what
+    /// the group's task waits for.
+    news: watch::Sender<()>,
 }
 
 impl Shared {
@@ -51,6 +54,7 @@ impl Shared {
             assignment: Mutex::new(Assignment::new(config.auto_offset_reset, limits)),
             tasks: TaskTracker::new(),
             work: watch::Sender::new(()),
+            news: watch::Sender::new(()),
             core,
             config,
         }
@@ -64,10 +68,17 @@ impl Shared {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             let result = step(&mut assignment);
-            (result, assignment.take_wakes())
+            let wakes = assignment.take_wakes();
+            if wakes.reader.is_some() {
+                assignment.presence.wake(Instant::now());
+            }
+            (result, wakes)
         };
         if wakes.work {
             self.work.send_replace(());
+        }
+        if wakes.group {
+            self.news.send_replace(());
         }
         if let Some(reader) = wakes.reader {
             reader.wake();
@@ -111,6 +122,11 @@ impl Shared {
         self.work.subscribe()
     }
 
+    /// Follows what concerns the consumer's group.
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
     /// Waits until `ready` has something, looking again whenever the assignment has changed.
     ///
     /// # Errors
@@ -120,12 +136,32 @@ impl Shared {
         &self,
         operation: &'static str,
         timeout: Duration,
+        ready: impl FnMut(&mut Assignment) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        timeout_at(Instant::now() + timeout, self.look(self.work(), ready))
+            .await
+            .unwrap_or_else(|_| Err(Error::timeout(operation, timeout)))
+    }
+
+    /// Waits until `ready` has something, looking again whenever there are news from the group.
+    ///
+    /// # Errors
+    ///
+    /// Those of `ready`, or that the consumer is closed.
+    pub(crate) async fn wait_for_news<T>(
+        &self,
+        ready: impl FnMut(&mut Assignment) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        self.look(self.news(), ready).await
+    }
+
+    async fn look<T>(
+        &self,
+        mut changes: watch::Receiver<()>,
         mut ready: impl FnMut(&mut Assignment) -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
-        let deadline = Instant::now() + timeout;
-        let mut work = self.work();
         loop {
-            work.borrow_and_update();
+            changes.borrow_and_update();
             let found = self.with(|assignment| {
                 if assignment.is_closed() {
                     return Err(closed());
@@ -135,11 +171,8 @@ impl Shared {
             if let Some(found) = found {
                 return Ok(found);
             }
-            if tokio::time::timeout_at(deadline, work.changed())
-                .await
-                .is_err()
-            {
-                return Err(Error::timeout(operation, timeout));
+            if changes.changed().await.is_err() {
+                return Err(closed());
             }
         }
     }

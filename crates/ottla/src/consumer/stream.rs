@@ -40,6 +40,7 @@ struct Current {
 #[derive(Debug)]
 pub(crate) struct Progress {
     next_offset: AtomicI64,
+    returned: AtomicI64,
     interrupted: AtomicBool,
 }
 
@@ -47,6 +48,7 @@ impl Progress {
     pub(crate) fn at(offset: i64) -> Self {
         Self {
             next_offset: AtomicI64::new(offset),
+            returned: AtomicI64::new(offset),
             interrupted: AtomicBool::new(false),
         }
     }
@@ -56,7 +58,19 @@ impl Progress {
         self.next_offset.load(Ordering::Acquire)
     }
 
-    /// The partition was moved, paused or revoked.
+    /// Behind the last record that the caller has come back from, by asking for the next one.
+    pub(crate) fn returned(&self) -> i64 {
+        self.returned.load(Ordering::Acquire)
+    }
+
+    /// The next record was yielded: the caller is done with those before it.
+    pub(super) fn advance(&self, next_offset: i64) {
+        let before = self.next_offset.load(Ordering::Relaxed);
+        self.returned.store(before, Ordering::Release);
+        self.next_offset.store(next_offset, Ordering::Release);
+    }
+
+    /// The partition was moved, paused or revoked, or the reader is wanted for something else.
     pub(crate) fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Release);
     }
@@ -118,7 +132,7 @@ impl Stream for RecordStream<'_> {
                     Some(Ok(view)) => {
                         let record = owned(partition, &plain.batch, &view);
                         let next = view.offset.saturating_add(1);
-                        current.progress.next_offset.store(next, Ordering::Release);
+                        current.progress.advance(next);
                         return Poll::Ready(Some(Ok(record)));
                     }
                     Some(Err(source)) => {
@@ -180,5 +194,6 @@ impl Stream for RecordStream<'_> {
 impl Drop for RecordStream<'_> {
     fn drop(&mut self) {
         self.give_back();
+        self.consumer.abandon();
     }
 }

@@ -39,6 +39,13 @@ struct Repr {
 #[snafu(visibility(pub(crate)), context(suffix(false)))]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// The group's partitions could not be assigned, by this member as the group's leader or to it: an
+    /// assignor failed, or somebody's bytes cannot be read. The next call for records tries again.
+    #[snafu(display("the group's partitions could not be assigned: {reason}"))]
+    AssignmentFailed {
+        /// What went wrong, and with whom.
+        reason: String,
+    },
     /// The broker refused, for a reason that has no kind of its own here.
     #[snafu(display("{api}{} was refused: {}",
         partition.as_ref().map(|p| format!(" for {p}")).unwrap_or_default(),
@@ -80,11 +87,26 @@ pub enum ErrorKind {
     /// The producer's id is now used by another producer, or was.
     #[snafu(display("the producer was fenced by a newer one"))]
     Fenced,
+    /// Another member with the same instance id has taken this one's place in the group (KIP-345).
+    #[snafu(display("instance {instance_id:?} was fenced: another member has its id"))]
+    FencedInstance {
+        /// The instance id (`group.instance.id`).
+        instance_id: String,
+    },
     /// The group has members, and what was asked for can only be done to one that has none.
     #[snafu(display("group {group} has members"))]
     GroupNotEmpty {
         /// The group.
         group: String,
+    },
+    /// The group works with assignors that this consumer does not have.
+    #[snafu(display("the group works with {}, this consumer offers {}",
+        chosen.as_deref().unwrap_or("assignors of its own"), offered.join(", ")))]
+    InconsistentGroup {
+        /// The assignors of this consumer, by their names in the protocol.
+        offered: Vec<String>,
+        /// What the group has chosen, where known.
+        chosen: Option<String>,
     },
     /// An argument that cannot work.
     #[snafu(display("invalid argument: {reason}"))]
@@ -112,9 +134,22 @@ pub enum ErrorKind {
         /// The first offset at which the log is not what it was, if the broker could tell.
         diverging_offset: Option<i64>,
     },
+    /// The caller stayed away for longer than `max.poll.interval.ms`: the consumer has left its group, and
+    /// others have its partitions. The next call for records brings it back.
+    #[snafu(display("no call for records within {interval:?}: the consumer has left its group"))]
+    MaxPollExceeded {
+        /// How long the caller may stay away.
+        interval: Duration,
+    },
     /// There is no room in the producer's memory right now. Only for calls that do not wait.
     #[snafu(display("the producer's memory is full"))]
     MemoryFull,
+    /// A consumer's partitions come either from its group or from the caller, not from both.
+    #[snafu(display(
+        "a consumer is either subscribed or has its partitions assigned, not both; \
+        unsubscribe or unassign first"
+    ))]
+    MixedAssignment,
     /// Nothing was committed for a partition and the reset policy is "none".
     #[snafu(display("{partition} has no committed offset and no reset policy"))]
     NoOffset {
@@ -158,6 +193,13 @@ pub enum ErrorKind {
         limit: usize,
         /// The limit's name.
         limit_name: &'static str,
+    },
+    /// A partition was given up to the group before its offset could be committed. Whoever has it now starts
+    /// at an earlier commit.
+    #[snafu(display("{partition} was given up to the group before its offset could be committed"))]
+    Revoked {
+        /// The partition.
+        partition: TopicPartition,
     },
     /// Time is up.
     #[snafu(display("{operation} did not finish within {:?}", rounded(*after)))]
@@ -300,7 +342,10 @@ impl Error {
 
     /// Whether the handle that gave this error is of no further use.
     pub fn is_fatal(&self) -> bool {
-        matches!(self.repr.kind, ErrorKind::Closed { .. } | ErrorKind::Fenced)
+        matches!(
+            self.repr.kind,
+            ErrorKind::Closed { .. } | ErrorKind::Fenced | ErrorKind::FencedInstance { .. }
+        )
     }
 
     /// Whether the transaction that this error fell into can only be aborted.

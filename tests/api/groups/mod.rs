@@ -1,0 +1,5 @@
+//! Consumers in groups. What needs nothing but brokers runs on the fake cluster and on a real Kafka alike, as
+//! functions of a [`Subject`]; the rest disturbs the fake cluster.
+
+mod sharing;
+mod subject;
