@@ -1,41 +1,27 @@
 //! One member of a group: what it is told to do, and what is to be done next.
 //!
-//! What brokers answer is taken in by `answers`.
+//! What brokers answer is taken in by `answers`; `requests` says what is sent, `departing` how partitions and the
+//! membership are given up.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ottla_assignor::{Assignor, RebalanceProtocol, Topics};
-use ottla_codec::Message;
-use ottla_codec::messages::heartbeat::HeartbeatRequest;
-use ottla_codec::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
-use ottla_codec::messages::leave_group::LeaveGroupRequest;
-use ottla_codec::messages::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
-use ottla_codec::{EncodeError, VersionRange};
+use ottla_codec::messages::sync_group::SyncGroupRequestAssignment;
 
 use super::error::invalid_assignors::{NoneSnafu, NothingInCommonSnafu, TwiceSnafu};
 use super::finder::{Finder, Pending};
 use super::leader::Watch;
 use super::session::Session;
-use super::step::{millis, shortened};
 use super::{
-    Backoff, Call, Config, Departure, Failure, Identity, InvalidAssignors, LeaveCall, Loss,
-    Partitions, Revocation, State, Stay, Step, Token, envelope,
+    Backoff, Config, Departure, Identity, InvalidAssignors, LeaveCall, Loss, Partitions,
+    Revocation, State, Stay, Step, Token,
 };
 
 /// The protocol type of consumer groups.
 pub(super) const CONSUMER: &str = "consumer";
-/// How much longer than the rebalance timeout the answer to a join may take.
-const JOIN_GRACE: Duration = Duration::from_secs(5);
-/// How much earlier than the coordinator stops waiting a revocation must end, for the join to arrive.
-const LONGEST_MARGIN: Duration = Duration::from_secs(5);
-/// From these versions on, requests name static members (KIP-345).
-const STATIC_JOIN: i16 = 5;
-const STATIC_SYNC: i16 = 3;
-const STATIC_HEARTBEAT: i16 = 3;
-const STATIC_LEAVE: i16 = 3;
 
 /// One member of a group; see the [module](super).
 pub struct Membership {
@@ -70,7 +56,7 @@ pub struct Membership {
 
     pub(super) owned: Partitions,
     pub(super) revocation: Option<Revocation>,
-    departing: Option<Departing>,
+    pub(super) departing: Option<Departing>,
 
     /// What is to be told before anything else.
     pub(super) told: VecDeque<Step>,
@@ -103,13 +89,15 @@ pub(super) enum Phase {
 
 /// On the way out.
 #[derive(Debug)]
-struct Departing {
+pub(super) struct Departing {
     /// What to say; none if partitions have to be given up first, or nobody has to be told.
-    farewell: Option<LeaveCall>,
-    call: Option<Pending>,
-    departure: Departure,
+    pub(super) farewell: Option<LeaveCall>,
+    pub(super) call: Option<Pending>,
+    pub(super) departure: Departure,
+    /// When whatever is still held is lost.
+    pub(super) give_up_by: Instant,
     /// Whether somebody waits for [`Step::Left`].
-    awaited: bool,
+    pub(super) awaited: bool,
 }
 
 impl Membership {
@@ -215,17 +203,18 @@ impl Membership {
         }
         let remaining = departure.deadline.saturating_duration_since(now);
         // Whoever takes too long to give up partitions leaves time to say good-bye.
-        let deadline = departure.deadline - remaining / 4;
+        let give_up_by = departure.deadline - remaining / 4;
+        if let Some(under_way) = &mut self.revocation {
+            under_way.deadline = under_way.deadline.min(give_up_by);
+        }
         self.departing = Some(Departing {
             farewell: None,
             call: None,
             departure,
+            give_up_by,
             awaited: true,
         });
-        match &mut self.revocation {
-            Some(under_way) => under_way.deadline = under_way.deadline.min(deadline),
-            None => self.revoke_by(self.owned.clone(), deadline),
-        }
+        self.note_state(now);
     }
 
     /// Loses everything at once and leaves, because nobody takes what is handed out. The subscription
@@ -390,9 +379,13 @@ impl Membership {
             && departing.farewell.is_none()
             && self.revocation.is_none()
         {
-            self.say_farewell();
-            if !self.told.is_empty() {
-                return None;
+            if self.owned.is_empty() {
+                self.say_farewell();
+            } else {
+                self.revoke_by(self.owned.clone(), departing.give_up_by);
+            }
+            if let Some(told) = self.told.pop_front() {
+                return Some(told);
             }
         }
         let wants_round = matches!(self.phase, Phase::Between)
@@ -504,324 +497,6 @@ struct Due {
     sync: bool,
     leave: bool,
     heartbeat: bool,
-}
-
-/// Requests.
-impl Membership {
-    fn call<R: Message>(
-        &mut self,
-        request: R,
-        node: i32,
-        first_static: i16,
-        (now, timeout): (Instant, Duration),
-    ) -> (Pending, Box<Call<R>>) {
-        let call = Call {
-            token: self.token(),
-            node,
-            request,
-            versions: self.versions(R::VERSIONS, first_static),
-            deadline: now + timeout,
-        };
-        let pending = Pending::new(call.token, node, now, call.deadline);
-        (pending, Box::new(call))
-    }
-
-    fn versions(&self, all: VersionRange, first_static: i16) -> VersionRange {
-        VersionRange {
-            min: match self.config.instance_id {
-                Some(_) => first_static,
-                None => all.min,
-            },
-            max: all.max,
-        }
-    }
-
-    fn send_heartbeat(&mut self, node: i32, now: Instant) -> Step {
-        let request = HeartbeatRequest {
-            group_id: self.config.group_id.clone(),
-            generation_id: self.generation.unwrap_or(-1),
-            member_id: self.member_id.clone(),
-            group_instance_id: self.config.instance_id.clone(),
-            ..Default::default()
-        };
-        // Two more have their chance before the session expires.
-        let timeout = (self.config.session_timeout / 3).max(self.config.heartbeat_interval);
-        let timeout = timeout.min(self.config.request_timeout);
-        let (pending, call) = self.call(request, node, STATIC_HEARTBEAT, (now, timeout));
-        self.heartbeat = Some(pending);
-        self.heartbeat_due = now + self.config.heartbeat_interval;
-        Step::Heartbeat(call)
-    }
-
-    fn send_join(&mut self, node: i32, now: Instant) -> Option<Step> {
-        let topics = self.subscription.clone()?;
-        let protocols = match self.protocols(&topics) {
-            Ok(protocols) => protocols,
-            Err(source) => {
-                self.fail(Failure::Encode { source }, now);
-                return None;
-            }
-        };
-        let reason = self.need.take().unwrap_or_default();
-        let request = JoinGroupRequest {
-            group_id: self.config.group_id.clone(),
-            session_timeout_ms: millis(self.config.session_timeout),
-            rebalance_timeout_ms: millis(self.config.rebalance_timeout),
-            member_id: self.member_id.clone(),
-            group_instance_id: self.config.instance_id.clone(),
-            protocol_type: CONSUMER.to_owned(),
-            protocols,
-            reason: Some(shortened(&reason)),
-            ..Default::default()
-        };
-        let timeout = self.config.rebalance_timeout + JOIN_GRACE;
-        let timeout = timeout.max(self.config.request_timeout);
-        let (call, step) = self.call(request, node, STATIC_JOIN, (now, timeout));
-        self.phase = Phase::Joining {
-            call,
-            reason,
-            topics,
-            overtaken: None,
-        };
-        Some(Step::Join(step))
-    }
-
-    fn protocols(
-        &self,
-        topics: &BTreeSet<String>,
-    ) -> Result<Vec<JoinGroupRequestProtocol>, EncodeError> {
-        let subscription = envelope::Subscription {
-            topics,
-            owned: &self.owned,
-            generation: self.generation,
-            rack: self.config.rack.as_deref(),
-        };
-        let protocol = |assignor: &Arc<dyn Assignor>| {
-            Ok(JoinGroupRequestProtocol {
-                name: assignor.name().to_owned(),
-                metadata: envelope::encode_subscription(&subscription, &**assignor)?,
-                ..Default::default()
-            })
-        };
-        self.assignors.iter().map(protocol).collect()
-    }
-
-    fn send_sync(&mut self, node: i32, now: Instant) -> Option<Step> {
-        let Phase::Syncing { assignments, .. } = &self.phase else {
-            return None;
-        };
-        let request = SyncGroupRequest {
-            group_id: self.config.group_id.clone(),
-            generation_id: self.generation?,
-            member_id: self.member_id.clone(),
-            group_instance_id: self.config.instance_id.clone(),
-            protocol_type: Some(CONSUMER.to_owned()),
-            protocol_name: self.assignor.as_ref().map(|a| a.name().to_owned()),
-            assignments: assignments.clone(),
-            ..Default::default()
-        };
-        let timeout = self.config.request_timeout;
-        let (pending, step) = self.call(request, node, STATIC_SYNC, (now, timeout));
-        if let Phase::Syncing { call, .. } = &mut self.phase {
-            *call = Some(pending);
-        }
-        Some(Step::Sync(step))
-    }
-
-    fn send_leave(&mut self, node: i32, now: Instant) -> Option<Step> {
-        let departing = self.departing.as_ref()?;
-        let request = departing.farewell.clone()?;
-        let left = departing.departure.deadline.saturating_duration_since(now);
-        let deadline = now + left.min(self.config.request_timeout);
-        let token = self.token();
-        let versions = self.versions(LeaveGroupRequest::VERSIONS, STATIC_LEAVE);
-        if let Some(departing) = &mut self.departing {
-            departing.call = Some(Pending::new(token, node, now, deadline));
-        }
-        Some(Step::Leave(Box::new(Call {
-            token,
-            node,
-            request,
-            versions,
-            deadline,
-        })))
-    }
-}
-
-/// Giving up and losing.
-impl Membership {
-    /// What must be given up before the next join.
-    fn to_give_up(&self) -> Partitions {
-        let topics = self.subscription.as_ref();
-        let stays = |topic: &String| {
-            self.protocol == RebalanceProtocol::Cooperative
-                && topics.is_some_and(|topics| topics.contains(topic))
-        };
-        let gone = self.owned.iter().filter(|(topic, _)| !stays(topic));
-        gone.cloned().collect()
-    }
-
-    /// Begins a revocation that ends before the coordinator loses patience.
-    pub(super) fn revoke(&mut self, partitions: Partitions, now: Instant) {
-        let deadline = now + self.config.rebalance_timeout;
-        let deadline = match (&self.need, self.patience()) {
-            (Some(_), Some(patience)) => deadline.min(patience),
-            _ => deadline,
-        };
-        self.revoke_by(partitions, deadline);
-    }
-
-    fn revoke_by(&mut self, partitions: Partitions, deadline: Instant) {
-        if partitions.is_empty() {
-            return;
-        }
-        let revocation = Revocation {
-            token: self.token(),
-            partitions,
-            deadline,
-        };
-        self.told.push_back(Step::Revoke(revocation.clone()));
-        self.revocation = Some(revocation);
-    }
-
-    /// The group rebalances: what is being given up must be given up in time to join.
-    pub(super) fn hurry(&mut self) {
-        if let (Some(patience), Some(revocation)) = (self.patience(), &mut self.revocation) {
-            revocation.deadline = revocation.deadline.min(patience);
-        }
-    }
-
-    /// By when to be ready to join, if the group has begun to rebalance.
-    fn patience(&self) -> Option<Instant> {
-        let margin = (self.config.rebalance_timeout / 10).min(LONGEST_MARGIN);
-        Some(self.session.rebalance_expiry()? - margin)
-    }
-
-    pub(super) fn lose_all(&mut self, why: Loss) {
-        self.lose(self.owned.clone(), why);
-    }
-
-    fn lose(&mut self, partitions: Partitions, why: Loss) {
-        if partitions.is_empty() {
-            return;
-        }
-        self.owned.retain(|name| !partitions.contains(name));
-        if let Some(under_way) = &mut self.revocation {
-            under_way
-                .partitions
-                .retain(|name| !partitions.contains(name));
-        }
-        self.revocation.take_if(|r| r.partitions.is_empty());
-        self.told.push_back(Step::Lost { partitions, why });
-    }
-
-    /// It is in no generation any more.
-    pub(super) fn forget_generation(&mut self) {
-        self.generation = None;
-        self.synced = false;
-        self.heartbeat = None;
-        self.watch = None;
-        self.session.end();
-    }
-
-    pub(super) fn forget_member(&mut self) {
-        self.forget_generation();
-        self.member_id.clear();
-        self.phase = Phase::Between;
-    }
-
-    /// Ends the membership with an error. A leader that cannot lead leaves, so that the group does not wait for it.
-    pub(super) fn fail(&mut self, failure: Failure, now: Instant) {
-        self.lose_all(match failure {
-            Failure::Fenced { .. } => Loss::Fenced,
-            _ => Loss::Failed,
-        });
-        let leaves = self.generation.is_some() && !matches!(failure, Failure::Fenced { .. });
-        // A static member too: one that fails is of no use to the group.
-        let farewell = leaves.then(|| self.farewell(&failure.to_string(), Stay::Never));
-        self.rest(farewell.flatten(), false, now);
-        self.told.push_back(Step::Failed(failure));
-    }
-
-    /// Rests, once the coordinator has been told.
-    fn rest(&mut self, farewell: Option<LeaveCall>, awaited: bool, now: Instant) {
-        self.resting = self.subscription.is_some();
-        self.need = None;
-        self.failed_rounds = 0;
-        self.forget_member();
-        if let Some(departing) = &mut self.departing {
-            departing.awaited |= awaited;
-            departing.farewell = departing.farewell.take().or(farewell);
-        } else if farewell.is_some() {
-            self.departing = Some(Departing {
-                farewell,
-                call: None,
-                departure: Departure {
-                    reason: String::new(),
-                    stay: Stay::Never,
-                    deadline: now + self.config.request_timeout,
-                },
-                awaited,
-            });
-        } else if awaited {
-            self.told.push_back(Step::Left);
-        }
-    }
-
-    /// What to tell the coordinator on leaving, if anything.
-    fn farewell(&self, reason: &str, stay: Stay) -> Option<LeaveCall> {
-        let is_static = self.config.instance_id.is_some();
-        let stays = match stay {
-            Stay::Always => true,
-            Stay::Never => false,
-            Stay::IfStatic => is_static,
-        };
-        // Also before the first generation: the coordinator may be waiting for this member.
-        (!stays && !self.member_id.is_empty()).then(|| LeaveCall {
-            group_id: self.config.group_id.clone(),
-            member_id: self.member_id.clone(),
-            instance_id: self.config.instance_id.clone(),
-            reason: shortened(reason),
-        })
-    }
-
-    /// Everything has been given up: tells the coordinator, or nobody.
-    fn say_farewell(&mut self) {
-        let Some(departing) = &self.departing else {
-            return;
-        };
-        let Departure { reason, stay, .. } = &departing.departure;
-        let farewell = self.farewell(reason, *stay);
-        self.forget_member();
-        match (farewell, &mut self.departing) {
-            (Some(farewell), Some(departing)) => departing.farewell = Some(farewell),
-            _ => self.departed(),
-        }
-    }
-
-    /// The coordinator knows, or will have to find out.
-    pub(super) fn departed(&mut self) {
-        if self.departing.take().is_some_and(|d| d.awaited) {
-            self.told.push_back(Step::Left);
-        }
-    }
-
-    /// Whether that is the LeaveGroup under way, which may then be repeated.
-    pub(super) fn take_leave(&mut self, token: Token) -> Option<Pending> {
-        let departing = self.departing.as_mut()?;
-        departing.call.take_if(|call| call.token == token)
-    }
-
-    pub(super) fn follow_metadata(&mut self) {
-        if !matches!(self.phase, Phase::Between) || !self.synced {
-            return;
-        }
-        let racks = self.config.rack.is_some();
-        if let Some(topic) = self.watch.as_ref().and_then(|watch| watch.changed(racks)) {
-            let reason = format!("the partitions of {topic} have changed");
-            self.need(&reason);
-        }
-    }
 }
 
 impl fmt::Debug for Membership {

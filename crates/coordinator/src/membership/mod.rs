@@ -32,11 +32,13 @@
 
 mod answers;
 mod config;
+mod departing;
 mod envelope;
 mod error;
 mod finder;
 mod leader;
 mod machine;
+mod requests;
 mod session;
 mod step;
 

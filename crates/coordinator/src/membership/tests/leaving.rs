@@ -145,6 +145,24 @@ fn leaving_in_the_middle_of_a_rebalance_follows_it_so_that_commits_are_possible(
 }
 
 #[test]
+fn leaving_gives_up_the_rest_when_a_revocation_is_under_way() {
+    let mut rig = Rig::holding(config(), cooperative(), &[0, 1]);
+    rig.member.rejoin("enforced", rig.now);
+    rig.join_as_follower(2);
+    rig.sync(&[0]);
+    let first = rig.revocation();
+    rig.assigned(&[], &[0]);
+    let departure = rig.departure(Stay::IfStatic);
+    rig.member.leave(departure, rig.now);
+    rig.quiet();
+    rig.member.revoked(first.token, rig.now);
+    let second = rig.revocation();
+    assert_eq!(second.partitions, of_t(&[0]));
+    rig.member.revoked(second.token, rig.now);
+    farewell(&mut rig);
+}
+
+#[test]
 fn a_member_that_quits_loses_everything_and_rests() {
     let mut rig = Rig::holding(config(), cooperative(), &[0]);
     rig.member.quit("too slow", rig.now);
