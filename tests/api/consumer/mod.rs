@@ -3,7 +3,8 @@
 mod faults;
 mod limits;
 mod offsets;
-mod old_formats;
+pub(crate) mod old_formats;
+mod out_of_range;
 mod reading;
 mod seeded;
 mod transactions;

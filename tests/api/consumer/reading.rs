@@ -365,7 +365,7 @@ async fn without_a_policy_a_position_outside_the_log_is_an_error_and_others_go_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn compacted_away_offsets_are_no_reason_to_reset() {
+async fn o21_compacted_away_offsets_are_no_reason_to_reset() {
     let fixture = Fixture::new(1).await;
     // A hole inside a batch, a batch without its tail, an emptied batch.
     let keys = [
@@ -409,7 +409,7 @@ async fn compacted_away_offsets_are_no_reason_to_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_ends_in_emptied_batches_is_read_to_its_end() {
+async fn o21_a_log_that_ends_in_emptied_batches_is_read_to_its_end() {
     let fixture = Fixture::new(1).await;
     for _ in 0..3 {
         fixture
@@ -502,7 +502,7 @@ async fn dropping_or_closing_a_consumer_leaves_no_connection_and_asks_nothing_mo
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_returns_by_its_deadline_with_no_broker_reachable() {
+async fn o21_close_returns_by_its_deadline_with_no_broker_reachable() {
     let fixture = Fixture::new(1).await;
     let mut consumer = fixture.consumer(|settings| settings.group_id("g"));
     consumer.assign([(tp(0), StartFrom::Beginning)]).unwrap();

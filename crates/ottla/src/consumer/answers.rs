@@ -303,10 +303,9 @@ impl Assignment {
         if !stands {
             return;
         }
-        match (listed, to) {
-            (Some(position), _) => partition.resume_at(position),
-            (None, ResetTo::Timestamp(_)) => partition.await_reset(ResetTo::Latest),
-            (None, ResetTo::Earliest | ResetTo::Latest) => partition.resume_at(Position::at(0)),
+        match listed {
+            Some(position) => partition.resume_at(position),
+            None => partition.await_reset(ResetTo::Latest),
         }
         self.wake_work();
     }

@@ -14,6 +14,7 @@ use ottla_codec::ErrorCode;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
+use super::answers::ListedOffset;
 use super::assignment::{Assignment, Lane};
 use super::config::IsolationLevel;
 use super::coordinator::Coordinator;
@@ -21,7 +22,8 @@ use super::fetcher::Fetcher;
 use super::lookups::{
     EARLIEST, EpochQuery, Found, LATEST, OffsetFound, OffsetQuery, epoch_ends, list_offsets,
 };
-use super::positions::{Ask, Leader, Question};
+use super::positions::{Ask, Leader, Position, Question};
+use super::reset::ResetTo;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::metadata::{TopicInterest, View};
@@ -306,14 +308,12 @@ impl Asker {
                 for question in &questions {
                     let name = &question.partition;
                     let outcome = match question.ask {
-                        Ask::Offset(to) => answer(&starts, name).map(|found| {
-                            assignment.answer_offset(question, to, found.position);
+                        Ask::Offset(to) => offset(&starts, name, to).map(|listed| {
+                            assignment.answer_offset(question, to, listed);
                         }),
-                        _ => answer(&starts, name).and_then(|start| {
-                            let end = answer(&ends, name)?;
-                            let offset =
-                                |found: OffsetFound| found.position.map_or(0, |p| p.offset);
-                            assignment.answer_range(question, offset(start), offset(end));
+                        _ => end(&starts, name).and_then(|start| {
+                            let end = end(&ends, name)?;
+                            assignment.answer_range(question, start.offset, end.offset);
                             Ok(())
                         }),
                     };
@@ -395,6 +395,24 @@ fn answer<T: Copy>(found: &Found<T>, name: &TopicPartition) -> Result<T, ErrorCo
         .get(name)
         .copied()
         .unwrap_or(Err(ErrorCode::UnknownServerError))
+}
+
+/// The offset a reset leads to; for a timestamp there may be none.
+fn offset(
+    found: &Found<OffsetFound>,
+    name: &TopicPartition,
+    to: ResetTo,
+) -> Result<ListedOffset, ErrorCode> {
+    match to {
+        ResetTo::Timestamp(_) => Ok(answer(found, name)?.position),
+        ResetTo::Earliest | ResetTo::Latest => end(found, name).map(Some),
+    }
+}
+
+/// One of a log's two ends. Every log has them: a broker that names none has said nothing.
+fn end(found: &Found<OffsetFound>, name: &TopicPartition) -> Result<Position, ErrorCode> {
+    let position = answer(found, name)?.position;
+    position.ok_or(ErrorCode::UnknownServerError)
 }
 
 #[cfg(test)]
