@@ -105,7 +105,8 @@ impl Decoder {
     /// Called where the buffers of responses are allocated: allocators give memory back to the thread it
     /// came from, and what one thread has set free is of no use to another.
     pub(crate) fn next_run(&self, pieces: &mut VecDeque<Piece>) -> Run {
-        let most = RUN.min(self.budget.capacity() / RUN_SHARE);
+        // Of the smallest budget, too, a run takes a piece.
+        let most = RUN.min(self.budget.capacity() / RUN_SHARE).max(1);
         let mut run = Vec::new();
         let (mut bytes, mut plain, mut count) = (0, 0, 0);
         while bytes < most

@@ -14,7 +14,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let budget = Budget::new(BUDGET);
+        Self::with(BUDGET)
+    }
+
+    fn with(budget: usize) -> Self {
+        let budget = Budget::new(budget);
         Self {
             decoder: Decoder::new(budget.clone(), true, 1 << 30),
             budget,
@@ -109,6 +113,22 @@ fn a_batch_without_room_waits_as_it_came() {
     assert!(world.budget.used() >= fetched.bytes() + ENTRY);
     drop(fetched);
     assert_eq!(world.budget.used(), 0);
+}
+
+#[test]
+fn a_budget_of_a_byte_decodes_one_after_the_other() {
+    let mut world = World::with(1);
+    let response = [
+        batch(0, 10),
+        compressed(10, 10, Compression::Lz4),
+        batch(20, 10),
+    ];
+    let runs = world.decode(bytes(&response));
+    let plain: Vec<Vec<bool>> = runs
+        .iter()
+        .map(|run| run.iter().map(is_plain).collect())
+        .collect();
+    assert_eq!(plain, [[true], [false], [true]]);
 }
 
 #[test]
