@@ -3,7 +3,8 @@
 //! The scenarios live in the tests, as functions `compaction::fake::<scenario>` and
 //! `compaction::real::<scenario>`. Each prints what came of it as a line
 //! `compaction-result scenario=<scenario> broker=<fake|version> result=<ok|failed|skipped> requests=<n>`.
-//! A scenario which did not print `ok` is red, so one that is skipped or lost cannot pass unseen.
+//! A scenario which did not print `ok` is red, so one that is skipped or lost cannot pass unseen; what a Kafka makes
+//! impossible is listed in `scenarios`, and has a line in the table that says so.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,9 @@ use anyhow::{Result, ensure};
 use xtask::kafka::Cluster;
 
 use crate::flags::Flags;
-use crate::harness::{Run, TestBinary};
+use crate::harness::Run;
 use crate::report::Report;
-use crate::scenarios::Tally;
+use crate::scenarios::{Scenarios, Skipped, Tally};
 use crate::suite::{Brokers, env};
 
 const FAKE: &str = "compaction::fake::";
@@ -30,7 +31,7 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
 /// One step for the fake and one for each version.
 pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
     report.scenarios("compaction on the fake", || {
-        scenarios(&TestBinary::build("tests", "api")?, FAKE, "fake", &[])
+        scenarios(&Scenarios::build()?, FAKE, "fake", &[])
     });
     for version in &brokers.versions {
         let name = format!("compaction on Kafka {version}");
@@ -39,15 +40,11 @@ pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
             continue;
         }
         report.scenarios(&name, || {
-            let api = TestBinary::build("tests", "api")?;
+            let all = Scenarios::build()?;
             let mut cluster = Cluster::builder().version(*version).start()?;
             let servers = cluster.bootstrap_servers();
-            let result = scenarios(
-                &api,
-                REAL,
-                version.as_str(),
-                &env(*version, Some(&servers), brokers.long),
-            );
+            let env = env(*version, Some(&servers), brokers.long);
+            let result = scenarios(&all, REAL, version.as_str(), &env);
             if result.is_err() {
                 cluster.keep_logs();
             }
@@ -56,40 +53,40 @@ pub(crate) fn steps(report: &mut Report, brokers: &Brokers) {
     }
 }
 
-fn scenarios(api: &TestBinary, module: &str, broker: &str, env: &[(&str, &str)]) -> Result<Tally> {
-    let list = api.run(&[module, "--list"], &[])?;
-    let expected = expected(&list, module);
-    ensure!(!expected.is_empty(), "there is no test {module}…");
-    let args = [
-        module,
-        "--include-ignored",
-        "--nocapture",
-        "--test-threads",
-        "1",
-    ];
-    let run = api.run(&args, env)?;
-    let (table, red) = tabulate(&expected, broker, &run);
+fn scenarios(all: &Scenarios, module: &str, kafka: &str, env: &[(&str, &str)]) -> Result<Tally> {
+    let (names, skipped) = all.possible(kafka, |name| name.starts_with(module));
+    // Together, because they wait for cleaners most of the time.
+    let run = all.try_run(&names, &["--nocapture", "--test-threads", "16"], env)?;
+    let expected = expected(&names, module);
+    let (mut table, red) = tabulate(&expected, kafka, &run);
+    for Skipped { scenario, .. } in &skipped {
+        let scenario = scenario.strip_prefix(module).unwrap_or(scenario);
+        table += &row(&expected, [scenario, kafka, "impossible", "-"]);
+    }
     eprintln!("\n{table}");
     ensure!(red == 0, "{red} of {} scenarios are red", expected.len());
     run.check()?;
     Ok(Tally {
         ran: expected.len(),
-        skipped: Vec::new(),
+        skipped,
     })
 }
 
-/// The scenarios that `--list` names, as `compaction::fake::<scenario>: test`.
-fn expected(list: &Run, module: &str) -> Vec<String> {
-    let tests = list
-        .lines
-        .iter()
-        .filter_map(|line| line.strip_suffix(": test")?.strip_prefix(module));
-    let mut names: Vec<String> = tests
+/// The scenarios of tests named `compaction::fake::<scenario>`, with or without cases.
+fn expected(names: &[&str], module: &str) -> Vec<String> {
+    let names = names.iter().filter_map(|name| name.strip_prefix(module));
+    let mut names: Vec<String> = names
         .filter_map(|name| name.split("::").next())
         .map(String::from)
         .collect();
     names.dedup();
     names
+}
+
+/// A line of the table, as wide as the longest of these scenarios needs it.
+fn row(scenarios: &[String], [scenario, broker, result, requests]: [&str; 4]) -> String {
+    let width = scenarios.iter().map(String::len).max().unwrap_or(0).max(24);
+    format!("{scenario:width$}  {broker:8}  {result:10}  {requests}\n")
 }
 
 /// A line for each expected scenario, and how many of them are not `ok`.
@@ -116,24 +113,15 @@ fn tabulate(expected: &[String], broker: &str, run: &Run) -> (String, usize) {
             *entry = result;
         }
     }
-    let width = expected
-        .iter()
-        .map(String::len)
-        .fold("scenario".len(), usize::max);
     let mut red = 0;
-    let mut lines = vec![format!(
-        "{:width$}  {:8}  {:8}  requests",
-        "scenario", "broker", "result"
-    )];
+    let mut table = row(expected, ["scenario", "broker", "result", "requests"]);
     for scenario in expected {
         let missing = ("no result".to_owned(), "-".to_owned());
         let (result, requests) = results.get(scenario).unwrap_or(&missing);
         red += usize::from(result != "ok");
-        lines.push(format!(
-            "{scenario:width$}  {broker:8}  {result:8}  {requests}"
-        ));
+        table += &row(expected, [scenario, broker, result, requests]);
     }
-    (lines.join("\n"), red)
+    (table, red)
 }
 
 #[cfg(test)]
@@ -149,15 +137,14 @@ mod tests {
 
     #[test]
     fn expected_scenarios_are_those_of_the_module() {
-        let list = run(&[
-            "compaction::fake::hole: test",
-            "compaction::fake::tail::case_1: test",
-            "compaction::fake::tail::case_2: test",
-            "compaction::real::hole: test",
-            "3 tests, 0 benchmarks",
-        ]);
-        assert_eq!(expected(&list, FAKE), ["hole", "tail"]);
-        assert_eq!(expected(&list, REAL), ["hole"]);
+        let names = [
+            "compaction::fake::hole",
+            "compaction::fake::tail::case_1",
+            "compaction::fake::tail::case_2",
+            "compaction::real::hole",
+        ];
+        assert_eq!(expected(&names, FAKE), ["hole", "tail"]);
+        assert_eq!(expected(&names, REAL), ["hole"]);
     }
 
     #[test]
@@ -171,11 +158,12 @@ mod tests {
         ]);
         let (table, red) = tabulate(&scenarios, "fake", &run);
         assert_eq!(red, 2, "{table}");
-        assert!(table.contains("tail         fake      skipped"), "{table}");
-        assert!(
-            table.contains("lost         fake      no result"),
-            "{table}"
-        );
+        let has = |scenario: &str, result: &str| {
+            let mut lines = table.lines();
+            lines.any(|line| line.starts_with(scenario) && line.contains(result))
+        };
+        assert!(has("tail", "skipped"), "{table}");
+        assert!(has("lost", "no result"), "{table}");
     }
 
     #[test]

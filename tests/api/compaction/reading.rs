@@ -1,114 +1,165 @@
 //! What a consumer makes of a compacted log.
 
-use ottla::{Consumer, ConsumerBuilder, StartFrom, TopicPartition};
+use ottla::{Consumer, ConsumerBuilder, IsolationLevel, StartFrom, TopicPartition};
 use tokio::time::{Duration, timeout};
 
-use super::report::Report;
-use super::scenario::Shape;
-use super::subject::{Held, Subject};
+use super::log::{Held, Log, Seen, Writer};
+use super::world::World;
 use crate::support::PATIENCE;
 
 /// Longer than anything waits here, so that no fetch is sent again just because time has passed.
 const LONG_POLL: Duration = Duration::from_secs(45);
+/// In a long log, not every offset is tried.
+const STARTS: usize = 16;
 
-/// Reads the log in every way that a hole could trip over.
-pub(crate) async fn check(
-    subject: &Subject,
-    shapes: &[Shape],
+/// Reads the log in every way that a hole could trip over, and as somebody else does; then something is written, which
+/// is read from where the group has committed.
+pub(crate) async fn check(world: &World, log: &mut Log, seen: &Seen) {
+    check_level(
+        world,
+        log,
+        seen,
+        IsolationLevel::ReadUncommitted,
+        &seen.records,
+    )
+    .await;
+    check_resumed(world, log, seen.end).await;
+}
+
+/// The same without the last part, for what one isolation level shows of the log.
+pub(crate) async fn check_level(
+    world: &World,
+    log: &Log,
+    seen: &Seen,
+    level: IsolationLevel,
     truth: &[Held],
-    end: i64,
-    report: &Report,
 ) {
-    let partition = TopicPartition::new(&*subject.topic.name, 0);
-    let batches = shapes.len() as u64;
-    let group = format!("{}-readers", subject.topic.name);
-    // An answer for each segment, of which there are two at most, and one batch with each answer, so that an emptied
-    // one comes alone.
-    for (limit, most) in [(1 << 20, 3), (1, batches + 1)] {
-        let mut consumer = consumer(subject, |settings| {
-            settings.group_id(&group).max_partition_fetch_bytes(limit)
+    assert_eq!(world.read_by_another(log, level, truth).await, truth);
+    let Seen { start, end, .. } = *seen;
+    let partition = log.partition();
+    let entries = seen.entries;
+    // A broker answers from one segment at a time, and the last answer is still to come when all is read.
+    let answers = log.segments + 1;
+    // All that there is; three emptied batches; and one batch with each answer, so that an emptied one comes alone.
+    for (limit, most) in [(1 << 20, answers), (200, entries + 1), (1, entries + 1)] {
+        let mut consumer = consumer(world, |settings| {
+            let settings = settings.group_id(log.group());
+            settings
+                .isolation_level(level)
+                .max_partition_fetch_bytes(limit)
         });
         consumer
             .assign([(partition.clone(), StartFrom::Beginning)])
             .expect("an assignment");
-        let seen = read_to(&mut consumer, &partition, end).await;
-        assert_eq!(seen, truth, "with {limit} bytes for each partition");
+        let read = read_to(&mut consumer, &partition, end).await;
+        assert_eq!(read, truth, "with {limit} bytes for each partition");
         assert_eq!(consumer.lag(&partition), Some(0), "nothing is left to read");
         let fetches = consumer.metrics().fetches;
-        assert!(fetches <= most, "{fetches} fetches for {batches} batches");
-        report.add_requests(fetches);
-
-        consumer.commit_positions().await.expect("a commit");
-        let committed = consumer
-            .committed([partition.clone()])
-            .await
-            .expect("an answer");
-        assert_eq!(committed[&partition].offset, end);
+        assert!(fetches <= most, "{fetches} fetches for {entries} batches");
+        world.report.add_requests(fetches);
+        commit(&consumer, &partition, end).await;
     }
 
     // Offsets whose records are gone are neither out of range nor the end.
-    for from in 0..=end {
-        let mut consumer = consumer(subject, |settings| settings);
+    let offsets: Vec<i64> = (start..=end).collect();
+    let step = offsets.len().div_ceil(STARTS);
+    let offsets = || offsets.iter().step_by(step).chain([&end]);
+    let after = |offset: i64| truth.iter().filter(move |held| held.offset >= offset);
+    for &from in offsets() {
+        let mut consumer = consumer(world, |settings| settings.isolation_level(level));
         consumer
             .assign([(partition.clone(), StartFrom::Offset(from))])
             .expect("an assignment");
-        let seen = read_to(&mut consumer, &partition, end).await;
-        let rest: Vec<_> = truth.iter().filter(|held| held.offset >= from).collect();
-        assert!(seen.iter().eq(rest), "from {from}: {seen:?}");
+        let read = read_to(&mut consumer, &partition, end).await;
+        assert!(read.iter().eq(after(from)), "from {from}: {read:?}");
         let metrics = consumer.metrics();
         assert_eq!(metrics.resets, 0, "from {from}");
-        assert!(
-            metrics.fetches <= 3,
-            "{} fetches from {from}",
-            metrics.fetches
-        );
-        report.add_requests(metrics.fetches);
+        let fetches = metrics.fetches;
+        assert!(fetches <= answers, "{fetches} fetches from {from}");
+        world.report.add_requests(fetches);
     }
 
     // A seek into a hole, from behind it.
-    let mut consumer = consumer(subject, |settings| settings);
+    let mut consumer = consumer(world, |settings| settings.isolation_level(level));
     consumer
         .assign([(partition.clone(), StartFrom::Beginning)])
         .expect("an assignment");
     read_to(&mut consumer, &partition, end).await;
-    for to in 0..end {
+    for &to in offsets() {
         consumer
             .seek(&partition, to)
             .expect("an assigned partition");
-        let seen = read_to(&mut consumer, &partition, end).await;
-        let rest: Vec<_> = truth.iter().filter(|held| held.offset >= to).collect();
-        assert!(seen.iter().eq(rest), "after a seek to {to}: {seen:?}");
+        let read = read_to(&mut consumer, &partition, end).await;
+        assert!(read.iter().eq(after(to)), "after a seek to {to}: {read:?}");
     }
     let fetches = consumer.metrics().fetches;
-    let most = 3 * (u64::try_from(end).unwrap_or_default() + 1);
-    assert!(fetches <= most, "{fetches} fetches for {end} seeks");
-    report.add_requests(fetches);
+    let seeks = offsets().count() as u64;
+    assert!(
+        fetches <= answers * (seeks + 1),
+        "{fetches} fetches for {seeks} seeks"
+    );
+    world.report.add_requests(fetches);
 }
 
-/// A group's committed position lies behind the holes: only what is new comes.
-pub(crate) async fn check_resumed(subject: &Subject, new: &[Held], report: &Report) {
-    let partition = TopicPartition::new(&*subject.topic.name, 0);
-    let mut consumer = consumer(subject, |settings| {
-        settings.group_id(format!("{}-readers", subject.topic.name))
+/// The group's committed position lies behind the holes: only what is new comes.
+pub(crate) async fn check_resumed(world: &World, log: &mut Log, end: i64) {
+    log.write(Writer::Plain, &[("new", Some("1"))]).await;
+    let partition = log.partition();
+    let mut consumer = in_group(world, log, StartFrom::Committed);
+    let new = [Held::pair(end, "new", "1")];
+    assert_eq!(read_to(&mut consumer, &partition, end + 1).await, new);
+    world.report.add_requests(consumer.metrics().fetches);
+}
+
+/// A consumer that reads the log for the log's group, one batch at a time and no further ahead, with nothing but
+/// errors for positions that the log does not hold.
+pub(crate) fn in_group(world: &World, log: &Log, from: StartFrom) -> Consumer {
+    let consumer = consumer(world, |settings| {
+        settings
+            .group_id(log.group())
+            .memory_limit(1)
+            .max_partition_fetch_bytes(1)
+            .auto_offset_reset(ottla::AutoOffsetReset::None)
     });
     consumer
-        .assign([(partition.clone(), StartFrom::Committed)])
+        .assign([(log.partition(), from)])
         .expect("an assignment");
-    let end = new.last().map_or(0, |held| held.offset + 1);
-    assert_eq!(read_to(&mut consumer, &partition, end).await, new);
-    report.add_requests(consumer.metrics().fetches);
+    consumer
 }
 
-fn consumer(
-    subject: &Subject,
+pub(crate) fn consumer(
+    world: &World,
     configure: impl FnOnce(ConsumerBuilder) -> ConsumerBuilder,
 ) -> Consumer {
-    let settings = subject.client.consumer().fetch_max_wait(LONG_POLL);
+    let settings = world.client.consumer().fetch_max_wait(LONG_POLL);
     configure(settings).build().expect("a consumer")
 }
 
+/// Commits the consumer's positions, which the group must then have.
+pub(crate) async fn commit(consumer: &Consumer, partition: &TopicPartition, expected: i64) {
+    consumer.commit_positions().await.expect("a commit");
+    let committed = consumer
+        .committed([partition.clone()])
+        .await
+        .expect("an answer");
+    assert_eq!(committed[partition].offset, expected);
+}
+
+/// The records of a batch.
+pub(crate) fn held(batch: &ottla::RecordBatch) -> Vec<Held> {
+    let records = batch.records().map(|record| {
+        let record = record.expect("a readable record");
+        Held::new(record.offset(), record.key(), record.value())
+    });
+    records.collect()
+}
+
 /// What is handed out until the position is `end`, which must take less than [`PATIENCE`].
-async fn read_to(consumer: &mut Consumer, partition: &TopicPartition, end: i64) -> Vec<Held> {
+pub(crate) async fn read_to(
+    consumer: &mut Consumer,
+    partition: &TopicPartition,
+    end: i64,
+) -> Vec<Held> {
     let mut seen = Vec::new();
     let read = async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));
@@ -118,10 +169,7 @@ async fn read_to(consumer: &mut Consumer, partition: &TopicPartition, end: i64) 
                 batch = consumer.next() => batch.expect("no error").expect("no end"),
                 _ = tick.tick() => continue,
             };
-            seen.extend(batch.records().map(|record| {
-                let record = record.expect("a readable record");
-                Held::new(record.offset(), record.key(), record.value())
-            }));
+            seen.extend(held(&batch));
         }
     };
     let done = timeout(PATIENCE, read).await;

@@ -6,19 +6,20 @@ use std::path::Path;
 
 use bytes::Bytes;
 use ottla::{Consumer, ErrorKind, StartFrom};
-use ottla_codec::messages::fetch::FetchRequest;
+use ottla_codec::messages::fetch::{FetchRequest, FetchResponse};
 use ottla_codec::records::Batches;
+use ottla_fake::{FakeCluster, Interception};
 
 use super::{Fixture, next, next_error, tp};
 
 /// A log of the codec's vectors, and offset and timestamp of each record that Java reads from it.
-struct OldLog {
+pub(crate) struct OldLog {
     bytes: Bytes,
-    records: Vec<(i64, i64)>,
+    pub(crate) records: Vec<(i64, i64)>,
 }
 
 impl OldLog {
-    fn read(name: &str) -> Self {
+    pub(crate) fn read(name: &str) -> Self {
         let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/codec/tests/vectors");
         let file = vectors.join("message-sets").join(name);
         let records = fs::read_to_string(file.with_extension("records")).unwrap_or_default();
@@ -35,7 +36,7 @@ impl OldLog {
     }
 
     /// The offset behind the last record.
-    fn end(&self) -> i64 {
+    pub(crate) fn end(&self) -> i64 {
         let last = Batches::new(self.bytes.clone()).last();
         last.unwrap().unwrap().next_offset()
     }
@@ -61,21 +62,25 @@ async fn serving(name: &str, whole: bool) -> (Fixture, OldLog) {
     fixture
         .fill(0, usize::try_from(log.end()).unwrap(), 1)
         .await;
-    let old = OldLog::read(name);
-    let edit = move |_: &FetchRequest,
-                     response: &mut ottla_codec::messages::fetch::FetchResponse| {
+    drop(serve(&fixture.cluster, OldLog::read(name), whole));
+    (fixture, log)
+}
+
+/// From now on the cluster answers fetches with the old log, from the entry on that holds what is asked for or from its
+/// beginning. A topic of as many batches has to be there, of a record each.
+pub(crate) fn serve(cluster: &FakeCluster, log: OldLog, whole: bool) -> Interception {
+    let edit = move |_: &FetchRequest, response: &mut FetchResponse| {
         let topics = response.responses.iter_mut();
         for data in topics.flat_map(|topic| &mut topic.partitions) {
             let records = data.records.take().unwrap_or_default().to_bytes();
             data.records = Batches::new(records).next().map(|first| {
                 let offset = first.unwrap().base_offset();
-                let answer = old.from(if whole { 0 } else { offset });
+                let answer = log.from(if whole { 0 } else { offset });
                 answer.into()
             });
         }
     };
-    drop(fixture.cluster.on::<FetchRequest>().always().edit(edit));
-    (fixture, log)
+    cluster.on::<FetchRequest>().always().edit(edit)
 }
 
 /// The offsets and timestamps of records that are handed out, up to the one before `end`.

@@ -1,7 +1,5 @@
 //! Topics whose records are kept in the formats from before 0.11: what brokers that still write them take, and what is
-//! read from such logs, before and after compaction.
-
-use std::collections::BTreeMap;
+//! read from such logs. What compaction leaves of them is in `compaction`.
 
 use ottla::{
     Client, Compression, Consumer, ErrorKind, Header, Producer, Record, StartFrom, TopicPartition,
@@ -11,17 +9,16 @@ use rstest::rstest;
 use tokio::time::timeout;
 
 use crate::support::raw::{Broker, Raw, TopicRef, fetch};
-use crate::support::{PATIENCE, eventually, real};
+use crate::support::{PATIENCE, real};
 
 /// A version in which a 2.8 broker sends old records as they are.
 const FETCH: i16 = 12;
 /// Where both formats and the new one say which they are.
 const MAGIC: usize = 16;
 
-async fn topic(client: &Client, format: &str, configs: &[(&str, &str)]) -> String {
-    let mut all = vec![("message.format.version", format)];
-    all.extend(configs);
-    real::topic(client, "old-format", 1, &all).await
+async fn topic(client: &Client, format: &str) -> String {
+    let configs = [("message.format.version", format)];
+    real::topic(client, "old-format", 1, &configs).await
 }
 
 fn plain(client: &Client, compression: Compression) -> Producer {
@@ -96,7 +93,7 @@ async fn magic(topic: &str) -> u8 {
 #[ignore = "needs a Kafka broker: cargo xtask test"]
 async fn idempotence_is_refused_with_what_to_do(#[case] format: &str) {
     let client = real::client();
-    let topic = topic(&client, format, &[]).await;
+    let topic = topic(&client, format).await;
     let producer = client.producer().build().unwrap();
     for _ in 0..2 {
         let delivery = producer.send(Record::to(&topic).value("v")).await.unwrap();
@@ -119,7 +116,7 @@ async fn idempotence_is_refused_with_what_to_do(#[case] format: &str) {
 #[ignore = "needs a Kafka broker: cargo xtask test"]
 async fn what_is_written_without_idempotence_is_read(#[case] format: &str, #[case] expected: u8) {
     let client = real::client();
-    let topic = topic(&client, format, &[]).await;
+    let topic = topic(&client, format).await;
     let codecs = [
         Compression::None,
         Compression::Gzip,
@@ -157,7 +154,7 @@ async fn what_is_written_without_idempotence_is_read(#[case] format: &str, #[cas
 #[ignore = "needs a Kafka broker: cargo xtask test"]
 async fn headers_are_more_than_an_old_format_holds() {
     let client = real::client();
-    let topic = topic(&client, "0.10.2", &[]).await;
+    let topic = topic(&client, "0.10.2").await;
     let headers = [Header::new("h", "v")];
     let producer = plain(&client, Compression::None);
     let record = Record::to(&topic).value("v").headers(&headers);
@@ -167,77 +164,4 @@ async fn headers_are_more_than_an_old_format_holds() {
     };
     assert_eq!(code.name(), "UNKNOWN_SERVER_ERROR");
     assert_eq!(read(&client, &topic).await, []);
-}
-
-#[rstest]
-#[case::format_0("0.9.0")]
-#[case::format_1("0.10.2")]
-#[tokio::test]
-#[ignore = "needs a Kafka broker: cargo xtask test"]
-async fn what_compaction_leaves_is_read(
-    #[case] format: &str,
-    #[values(Compression::None, Compression::Gzip, Compression::Lz4)] codec: Compression,
-) {
-    let client = real::client();
-    let configs = [
-        ("cleanup.policy", "compact"),
-        ("segment.ms", "200"),
-        ("min.cleanable.dirty.ratio", "0.001"),
-    ];
-    let topic = topic(&client, format, &configs).await;
-    let producer = plain(&client, codec);
-    let mut log: Vec<Read> = Vec::new();
-    let mut append = async |records: &[(String, String)]| {
-        let offsets = write(&producer, &topic, records).await;
-        for (offset, (key, value)) in offsets.into_iter().zip(records) {
-            log.push(Read {
-                offset,
-                timestamp: 0,
-                key: key.clone(),
-                value: value.clone(),
-            });
-        }
-        log.clone()
-    };
-    // Every second key comes again: holes within wrappers, and at their ends.
-    let pairs = |round: usize, step: usize| -> Vec<_> {
-        (0..40)
-            .step_by(step)
-            .map(|key| (key.to_string(), format!("round {round}")))
-            .collect()
-    };
-    append(&pairs(0, 1)).await;
-    append(&pairs(1, 2)).await;
-    let written = append(&pairs(2, 3)).await;
-    let untimed = async || {
-        let mut read = read(&client, &topic).await;
-        read.iter_mut().for_each(|read| read.timestamp = 0);
-        read
-    };
-    assert_eq!(untimed().await, written);
-
-    // The open segment is never compacted, so more is written until it is another.
-    let mut tail = 0;
-    eventually("the log is compacted", async || {
-        tail += 1;
-        let written = append(&[("tail".to_owned(), tail.to_string())]).await;
-        let (body, _) = newest(&written);
-        let read = untimed().await;
-        let of_body = |read: &&Read| read.key != "tail";
-        read.iter().filter(of_body).eq(body.iter())
-    })
-    .await;
-    let java = real::console_consume(&topic, 1, &[]).await;
-    assert!(java[0].contains("\tround "), "{java:?}");
-}
-
-/// The last record of each key, in their order, and the tail's.
-fn newest(log: &[Read]) -> (Vec<Read>, Vec<Read>) {
-    let mut newest = BTreeMap::new();
-    for read in log {
-        newest.insert(&read.key, read);
-    }
-    let mut newest: Vec<Read> = newest.into_values().cloned().collect();
-    newest.sort_by_key(|read| read.offset);
-    newest.into_iter().partition(|read| read.key != "tail")
 }
