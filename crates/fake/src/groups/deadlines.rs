@@ -24,12 +24,12 @@ pub(super) enum JoinPhase {
 }
 
 /// What is due at some moment; of what is due at once the first comes first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due<'a> {
     JoinPhase,
     SyncPhase,
-    Session(String),
-    PendingJoin(String),
+    Session(&'a str),
+    PendingJoin(&'a str),
 }
 
 impl JoinPhase {
@@ -54,21 +54,21 @@ impl Group {
             match due {
                 Due::JoinPhase => self.end_join_phase(now),
                 Due::SyncPhase => self.end_sync_phase(now),
-                Due::Session(member_id) => self.end_session(&member_id, now),
-                Due::PendingJoin(member_id) => self.expire(&member_id, now),
+                Due::Session(member_id) => self.end_session(&member_id.to_owned(), now),
+                Due::PendingJoin(member_id) => self.expire(&member_id.to_owned(), now),
             }
         }
     }
 
-    fn due(&self) -> Option<(Instant, Due)> {
+    fn due(&self) -> Option<(Instant, Due<'_>)> {
         let join = self.join_phase.map(|phase| (phase.end(), Due::JoinPhase));
         let sync = self.sync_end.map(|end| (end, Due::SyncPhase));
         let sessions = self.members.values().filter_map(|member| {
             let end = member.session_end?;
-            Some((end, Due::Session(member.id.clone())))
+            Some((end, Due::Session(&member.id)))
         });
         let pending = self.pending_joins.iter();
-        let pending = pending.map(|(id, &end)| (end, Due::PendingJoin(id.clone())));
+        let pending = pending.map(|(id, &end)| (end, Due::PendingJoin(id)));
         join.into_iter()
             .chain(sync)
             .chain(sessions)

@@ -1,5 +1,6 @@
 //! Classic groups: members, generations, timers and what is refused when.
 
+mod coordinators;
 mod fixed;
 mod member;
 mod rebalances;
