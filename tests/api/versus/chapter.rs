@@ -7,7 +7,9 @@ use std::path::Path;
 use std::pin::Pin;
 
 use super::run::{Line, Run};
-use super::{describing, fetching, groups, idempotence, lookups, producing, sessions, topics};
+use super::{
+    describing, fetching, groups, idempotence, lookups, members, producing, sessions, topics,
+};
 use crate::support::raw::Broker;
 
 type Script = for<'r> fn(&'r mut Run) -> Pin<Box<dyn Future<Output = ()> + 'r>>;
@@ -42,6 +44,22 @@ pub(crate) const LOOKUPS: Chapter = Chapter {
 pub(crate) const GROUPS: Chapter = Chapter {
     name: "groups",
     script: |run| Box::pin(groups::script(run)),
+};
+pub(crate) const JOINS: Chapter = Chapter {
+    name: "joins",
+    script: |run| Box::pin(members::joins::script(run)),
+};
+pub(crate) const STATES: Chapter = Chapter {
+    name: "states",
+    script: |run| Box::pin(members::states::script(run)),
+};
+pub(crate) const FIXED: Chapter = Chapter {
+    name: "fixed",
+    script: |run| Box::pin(members::fixed::script(run)),
+};
+pub(crate) const EXPIRY: Chapter = Chapter {
+    name: "expiry",
+    script: |run| Box::pin(members::expiry::script(run)),
 };
 pub(crate) const DESCRIBING: Chapter = Chapter {
     name: "describing",

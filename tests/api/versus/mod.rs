@@ -11,6 +11,7 @@ mod fetching;
 mod groups;
 mod idempotence;
 mod lookups;
+mod members;
 mod outcome;
 mod producing;
 mod real;

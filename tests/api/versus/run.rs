@@ -15,11 +15,14 @@ use ottla_codec::messages::list_offsets::{
 use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_codec::{ErrorCode, Request, Uuid};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::outcome::{Names, Outcome};
 use crate::support::raw::{self, Broker, Raw, TopicRef};
 use crate::support::{eventually, real};
+
+/// What is not answered within it waits for something.
+const A_MOMENT: Duration = Duration::from_millis(300);
 
 /// A step and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +110,21 @@ impl Run {
         };
         self.note(step, outcome);
         received.ok()
+    }
+
+    /// Writes down whether what was sent last is answered at once.
+    pub(crate) async fn waits<R: Request>(&mut self, step: &str, version: i16)
+    where
+        R::Response: Outcome,
+    {
+        let received = timeout(A_MOMENT, self.client.receive::<R>(version)).await;
+        let outcome = match received {
+            Err(_) => "waits".to_owned(),
+            Ok(Ok(response)) => response.outcome(version, &self.names),
+            Ok(Err(_)) => "the connection is closed".to_owned(),
+        };
+        let step = format!("{} v{version} {step}", R::NAME.trim_end_matches("Request"));
+        self.note(step, outcome);
     }
 
     /// Like [`step`](Self::step), for an answer that comes after `wait` and not before.

@@ -7,7 +7,7 @@ const CLUSTER: i32 = 0b1_1111_1010_0000;
 /// The bits of read, write, create, delete, alter, describe, describe configs and alter configs.
 const TOPIC: i32 = 0b1101_1111_1000;
 /// The bits of read, delete, describe, describe configs and alter configs.
-const GROUP: i32 = 0b1_1001_0100_1000;
+const GROUP: i32 = 0b1101_0100_1000;
 
 pub(super) fn of_group(asked: bool) -> i32 {
     if asked { GROUP } else { UNASKED }

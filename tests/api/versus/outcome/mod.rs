@@ -2,6 +2,7 @@
 
 mod groups;
 mod logs;
+mod members;
 mod names;
 mod topics;
 

@@ -29,6 +29,21 @@ impl Names {
         }
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
+    /// A member's id: those that the broker has just made end in a UUID.
+    pub(crate) fn member(&self, id: &str) -> String {
+        let made = id.split_at_checked(id.len().wrapping_sub(36));
+        match made {
+            Some((stem, uuid)) if !self.has(id) && uuid.split('-').count() == 5 => {
+                format!("{stem}…")
+            }
+            _ => self.name(id),
+        }
+    }
+
     pub(crate) fn id(&self, id: Uuid) -> String {
         match self.ids.get(&id) {
             Some(stem) => format!("<{stem}>"),
