@@ -54,8 +54,14 @@ impl Group {
             match due {
                 Due::JoinPhase => self.end_join_phase(now),
                 Due::SyncPhase => self.end_sync_phase(now),
-                Due::Session(member_id) => self.end_session(&member_id.to_owned(), now),
-                Due::PendingJoin(member_id) => self.expire(&member_id.to_owned(), now),
+                Due::Session(member_id) => {
+                    let member_id = member_id.to_owned();
+                    self.end_session(&member_id, now);
+                }
+                Due::PendingJoin(member_id) => {
+                    let member_id = member_id.to_owned();
+                    self.expire(&member_id, now);
+                }
             }
         }
     }
