@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant, sleep};
 
 /// Where CPU-heavy work (compression, mostly) is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,13 @@ pub enum CpuWork {
     Pool,
     /// Where it comes up. For tests and simulations: it makes a run repeatable.
     Inline,
+    /// Where it comes up, but after a pause of up to 5 ms that the seed decides. For simulations that want
+    /// to see what a busy machine does to the order of things.
+    Delayed,
 }
+
+/// The longest pause of [`CpuWork::Delayed`], in microseconds.
+const LONGEST_DELAY_US: u64 = 5_000;
 
 #[derive(Debug)]
 pub(crate) struct Env {
@@ -56,9 +62,14 @@ impl Env {
             .fork()
     }
 
-    /// Whether CPU work is to be done in place.
-    pub(crate) fn cpu_inline(&self) -> bool {
-        self.cpu == CpuWork::Inline
+    /// Whether work should go through [`run_cpu`](Self::run_cpu), or is so little that a thread would
+    /// take longer to begin with it.
+    pub(crate) fn hands_over(&self, laborious: bool) -> bool {
+        match self.cpu {
+            CpuWork::Pool => laborious,
+            CpuWork::Inline => false,
+            CpuWork::Delayed => true,
+        }
     }
 
     /// Runs CPU work and waits for its result.
@@ -73,6 +84,11 @@ impl Env {
     {
         match self.cpu {
             CpuWork::Inline => work(),
+            CpuWork::Delayed => {
+                let pause = self.fork_rng().u64(..=LONGEST_DELAY_US);
+                sleep(Duration::from_micros(pause)).await;
+                work()
+            }
             CpuWork::Pool => match tokio::task::spawn_blocking(work).await {
                 Ok(result) => result,
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

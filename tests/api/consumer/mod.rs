@@ -52,6 +52,7 @@ impl Fixture {
         let cluster = configure(builder).start_in_memory().await.unwrap();
         let client = fake::client_of(&cluster)
             .seed(seed)
+            .cpu_work(fake::cpu_work(seed))
             .wall_clock(UNIX_EPOCH + Duration::from_millis(START_MS.unsigned_abs()))
             .build()
             .unwrap();

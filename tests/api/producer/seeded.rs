@@ -146,7 +146,9 @@ async fn run(seed: u64) -> Traces {
             world.cluster.kill_broker(broker).await.unwrap();
         }
     }
-    let client = client_of(&world.cluster).seed(seed);
+    let client = client_of(&world.cluster)
+        .seed(seed)
+        .cpu_work(fake::cpu_work(seed));
     world.client = client
         .request_timeout(Duration::from_secs(2))
         .build()

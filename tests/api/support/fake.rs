@@ -18,6 +18,14 @@ pub(crate) fn release() -> Release {
     }
 }
 
+/// Half of all seeds are of a busy machine, where checksums and compression take their time.
+pub(crate) fn cpu_work(seed: u64) -> CpuWork {
+    match seed % 2 {
+        0 => CpuWork::Delayed,
+        _ => CpuWork::Inline,
+    }
+}
+
 /// A client in the making that reaches the cluster through pipes and repeats itself.
 pub(crate) fn client_of(cluster: &FakeCluster) -> ClientBuilder {
     let brokers = cluster.clone();

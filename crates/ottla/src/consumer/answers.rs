@@ -143,7 +143,7 @@ impl Assignment {
         });
         let mut scan = scan(bytes, target.position, aborted);
         if let Some(end) = scan.end {
-            partition.fetched_to(end);
+            partition.fetched_to(end, target.via);
             partition.succeed();
         }
         if let Some(Piece::Corrupt(_)) = scan.pieces.last()

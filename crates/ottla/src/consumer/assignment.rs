@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::buffer::{Buffer, Entry};
 use super::buffered::Fetched;
 use super::decoder::Step;
+use super::lane::{Lane, Via};
 use super::metrics::Counters;
 use super::positions::{
     FetchTarget, Followed, Generation, Leader, LogEnds, Partition, Position, Positions, Question,
@@ -29,16 +30,6 @@ use super::reset::AutoOffsetReset;
 use super::standing::Standing;
 use super::stream::Progress;
 use crate::error::{Error, ErrorKind};
-
-/// Which of a broker's two connections a fetch goes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// Waits at the broker for records that are not there yet, for all partitions in one session.
-    Main,
-    /// Fetches at once, and only while the main lane waits, what became ready meanwhile: after a seek, a
-    /// resume, or when a full queue has room again.
-    Side,
-}
 
 /// What the caller gets next.
 #[derive(Debug)]
@@ -491,7 +482,8 @@ impl Assignment {
             return Vec::new();
         }
         let buffer = &self.buffer;
-        self.positions.fetch_from(node, now, |name, partition| {
+        let via = Via { node, lane };
+        self.positions.fetch_from(via, now, |name, partition| {
             buffer.bytes_of(name) < limit && (lane == Lane::Main || !partition.is_caught_up())
         })
     }
@@ -502,7 +494,8 @@ impl Assignment {
         if lane == Lane::Side && !self.waiting_at.contains(&node) {
             return false;
         }
-        self.positions.has_fetch_from(node, now, |name, partition| {
+        let via = Via { node, lane };
+        self.positions.has_fetch_from(via, now, |name, partition| {
             self.buffer.bytes_of(name) < limit && (lane == Lane::Main || !partition.is_caught_up())
         })
     }
@@ -551,6 +544,11 @@ impl Assignment {
                     return false;
                 }
             }
+        }
+        let found = self.positions.current(partition, generation);
+        if found.is_some_and(|found| found.is_buffered_to_fetch() && !found.is_asked()) {
+            // From here on another lane may fetch it.
+            self.wakes.work = true;
         }
         true
     }

@@ -25,12 +25,12 @@ use ottla_connection::{Connection, ConnectionGroup, Pending, Purpose};
 use tokio::time::{Duration, Instant};
 
 use super::answers::Absorbed;
-use super::assignment::Lane;
 use super::budget::Lease;
 use super::buffered::ENTRY;
 use super::config::IsolationLevel;
 use super::decoder::{Decoder, Run, Step};
 use super::fetch_session::{FetchPartition, FetchSession, SessionRefusal, SessionRequest};
+use super::lane::Lane;
 use super::positions::{FetchTarget, Generation};
 use super::scan::Piece;
 use super::shared::Shared;
@@ -531,12 +531,12 @@ impl Fetcher {
             return Default::default();
         };
         let response = response.clone();
-        let is_laborious = run.is_laborious();
+        let hand_over = self.shared.core.env.hands_over(run.is_laborious());
         let work = move || {
             let decoded = decoder.decode_ahead(run, &response);
             (decoder, decoded)
         };
-        let (decoder, decoded) = match is_laborious {
+        let (decoder, decoded) = match hand_over {
             true => self.shared.core.env.run_cpu(work).await,
             false => work(),
         };

@@ -29,6 +29,7 @@ mod fetch_session;
 mod fetcher;
 mod group;
 mod handle;
+mod lane;
 mod lookups;
 mod metrics;
 mod offsets;

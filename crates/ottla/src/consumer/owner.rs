@@ -15,10 +15,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::answers::ListedOffset;
-use super::assignment::{Assignment, Lane};
+use super::assignment::Assignment;
 use super::config::IsolationLevel;
 use super::coordinator::Coordinator;
 use super::fetcher::Fetcher;
+use super::lane::Lane;
 use super::lookups::{
     EARLIEST, EpochQuery, Found, LATEST, OffsetFound, OffsetQuery, epoch_ends, list_offsets,
 };

@@ -17,6 +17,7 @@ use ottla_cluster::{NodeId, TopicPartition};
 use ottla_codec::Uuid;
 use tokio::time::{Duration, Instant};
 
+use super::lane::Via;
 use super::reset::ResetTo;
 use crate::error::Error;
 
@@ -155,6 +156,8 @@ pub(crate) struct Partition {
     buffered: Option<Position>,
     /// Behind what was fetched; from here the next fetch reads.
     fetch: Option<Position>,
+    /// Who brought what was fetched last.
+    fetched_via: Option<Via>,
     /// Fetches nothing more until the buffer is empty, because of what the broker said at `fetch`.
     drain_first: bool,
     leader: Option<Leader>,
@@ -177,6 +180,7 @@ pub(crate) struct Partition {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FetchTarget {
     pub(crate) partition: TopicPartition,
+    pub(crate) via: Via,
     pub(crate) generation: Generation,
     pub(crate) position: Position,
     pub(crate) topic_id: Uuid,
@@ -384,16 +388,16 @@ impl Positions {
     /// `wants` has the last word, on grounds that are none of this module's business.
     pub(crate) fn fetch_from(
         &mut self,
-        node: NodeId,
+        via: Via,
         now: Instant,
         mut wants: impl FnMut(&TopicPartition, &Partition) -> bool,
     ) -> Vec<FetchTarget> {
         let mut targets = Vec::new();
         for (name, partition) in &mut self.partitions {
-            let Some((target, from_leader)) = partition.fetch_target(now) else {
+            let Some(from_leader) = partition.fetch_target(via, now) else {
                 continue;
             };
-            if target != node || !wants(name, partition) {
+            if !wants(name, partition) {
                 continue;
             }
             let Some(position) = partition.fetch else {
@@ -402,6 +406,7 @@ impl Positions {
             partition.asked = Some(partition.generation);
             targets.push(FetchTarget {
                 partition: name.clone(),
+                via,
                 generation: partition.generation,
                 position,
                 topic_id: partition.topic_id,
@@ -428,14 +433,12 @@ impl Positions {
     /// Whether [`fetch_from`](Self::fetch_from) would find anything.
     pub(crate) fn has_fetch_from(
         &self,
-        node: NodeId,
+        via: Via,
         now: Instant,
         mut wants: impl FnMut(&TopicPartition, &Partition) -> bool,
     ) -> bool {
         self.partitions.iter().any(|(name, partition)| {
-            partition
-                .fetch_target(now)
-                .is_some_and(|(target, _)| target == node && wants(name, partition))
+            partition.fetch_target(via, now).is_some() && wants(name, partition)
         })
     }
 
@@ -538,6 +541,7 @@ impl Partition {
             consumed: None,
             buffered: None,
             fetch: None,
+            fetched_via: None,
             drain_first: false,
             leader: None,
             topic_id: Uuid::ZERO,
@@ -625,6 +629,11 @@ impl Partition {
         self.consumed.map(|at| at.offset) == self.buffered.map(|at| at.offset)
     }
 
+    /// Whether all that was fetched has reached the buffer.
+    pub(crate) fn is_buffered_to_fetch(&self) -> bool {
+        self.buffered.map(|at| at.offset) == self.fetch.map(|at| at.offset)
+    }
+
     /// Whether all that was fetched was handed out.
     pub(crate) fn is_drained(&self) -> bool {
         self.consumed.map(|at| at.offset) == self.fetch.map(|at| at.offset)
@@ -641,8 +650,9 @@ impl Partition {
     }
 
     /// A response was read up to here.
-    pub(crate) fn fetched_to(&mut self, position: Position) {
+    pub(crate) fn fetched_to(&mut self, position: Position, via: Via) {
         self.fetch = Some(position);
+        self.fetched_via = Some(via);
         self.needs_bytes = None;
     }
 
@@ -775,8 +785,13 @@ impl Partition {
             && (self.report.is_some() || matches!(self.phase, Phase::Failed(_)))
     }
 
+    /// Whether something was asked that is not answered yet.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked == Some(self.generation)
+    }
+
     fn is_busy(&self, now: Instant) -> bool {
-        self.asked == Some(self.generation) || self.retry_at.is_some_and(|at| at > now)
+        self.is_asked() || self.retry_at.is_some_and(|at| at > now)
     }
 
     /// The broker to read from, and whether it is the leader.
@@ -788,12 +803,18 @@ impl Partition {
         })
     }
 
-    fn fetch_target(&self, now: Instant) -> Option<(NodeId, bool)> {
+    /// Whether it is to be fetched this way now; if so, whether that is from the leader.
+    ///
+    /// While what one fetcher brought is still being decompressed, no other may go on behind it: it could
+    /// be in the buffer first.
+    fn fetch_target(&self, via: Via, now: Instant) -> Option<bool> {
         let ready = matches!(self.phase, Phase::Fetching)
             && self.is_open()
             && !self.is_busy(now)
-            && (!self.drain_first || self.is_drained());
-        if ready { self.source(now) } else { None }
+            && (!self.drain_first || self.is_drained())
+            && (self.fetched_via == Some(via) || self.is_buffered_to_fetch());
+        let (node, is_leader) = self.source(now).filter(|_| ready)?;
+        (node == via.node).then_some(is_leader)
     }
 }
 

@@ -311,7 +311,7 @@ impl Sender {
         work: impl FnOnce(&Sealer) -> T + Send + 'static,
         done: impl FnOnce(T) + Send + 'static,
     ) {
-        if !heavy || self.context.core.env.cpu_inline() {
+        if !self.context.core.env.hands_over(heavy) {
             return done(work(&self.context.sealer));
         }
         let context = self.context.clone();

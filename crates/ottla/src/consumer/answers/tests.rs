@@ -6,9 +6,10 @@ use ottla_codec::messages::fetch::{EpochEndOffset, PartitionData};
 use ottla_codec::records::RecordBatch;
 
 use super::*;
-use crate::consumer::assignment::{HandOut, Lane, Limits};
+use crate::consumer::assignment::{HandOut, Limits};
 use crate::consumer::budget::Budget;
 use crate::consumer::decoder::Decoder;
+use crate::consumer::lane::Lane;
 use crate::consumer::positions::{Ask, Leader, Start};
 use crate::consumer::reset::AutoOffsetReset;
 use crate::consumer::testing::{batch, bytes, damaged};
@@ -638,4 +639,27 @@ async fn the_side_lane_takes_what_became_ready_while_the_main_lane_waits() {
     world.answer(&first, records(bytes::Bytes::new()));
     world.assignment.set_waiting_at(LEADER, false);
     assert!(world.fetch(LEADER).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_lane_overtakes_what_another_is_still_decompressing() {
+    let mut world = World::new(AutoOffsetReset::Latest, from(0));
+    let first = world.fetch(LEADER).unwrap();
+    let pieces = world.answer(&first, records(bytes(&[batch(0, 10)])));
+    // The main lane goes on with other partitions and waits for them.
+    world.assignment.set_waiting_at(LEADER, true);
+    let now = Instant::now();
+    let side = |world: &mut World| world.assignment.fetch_from(LEADER, Lane::Side, now).pop();
+    assert_eq!(side(&mut world), None);
+    // The lane that brought it may go on: what it brings next is decompressed next.
+    assert!(world.assignment.has_fetch_from(LEADER, Lane::Main, now));
+    world.assignment.take_wakes();
+    world.deliver(&first, pieces);
+    assert!(world.assignment.take_wakes().work, "the side lane is told");
+    let second = side(&mut world).unwrap();
+    assert_eq!(second.position.offset, 10);
+    let pieces = world.answer(&second, records(bytes(&[batch(10, 10)])));
+    world.deliver(&second, pieces);
+    assert_eq!(world.next(), Some(Ok((0, 10))));
+    assert_eq!(world.next(), Some(Ok((10, 20))));
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::consumer::lane::Lane;
 use crate::error::ErrorKind;
 
 fn tp(partition: i32) -> TopicPartition {
@@ -19,6 +20,13 @@ fn at(offset: i64, epoch: i32) -> Position {
     }
 }
 
+fn via(node: i32) -> Via {
+    Via {
+        node: NodeId(node),
+        lane: Lane::Main,
+    }
+}
+
 const ID: Uuid = Uuid([1; 16]);
 
 /// Partition 0 at offset 10, led by broker 1.
@@ -30,7 +38,7 @@ fn assigned() -> Positions {
 }
 
 fn fetch(positions: &mut Positions, node: i32) -> Vec<FetchTarget> {
-    positions.fetch_from(NodeId(node), Instant::now(), |_, _| true)
+    positions.fetch_from(via(node), Instant::now(), |_, _| true)
 }
 
 fn offset(positions: &Positions) -> Option<i64> {
@@ -92,7 +100,7 @@ fn the_position_is_what_was_handed_out_not_what_was_fetched() {
     let mut positions = assigned();
     let generation = fetch(&mut positions, 1).remove(0).generation;
     let partition = positions.answered(&tp(0), generation).unwrap();
-    partition.fetched_to(at(30, 5));
+    partition.fetched_to(at(30, 5), via(1));
     partition.buffered_to(at(20, 5), false);
     partition.buffered_to(at(30, 5), false);
     assert_eq!(offset(&positions), Some(10));
@@ -107,7 +115,7 @@ fn the_position_is_what_was_handed_out_not_what_was_fetched() {
 fn what_is_passed_over_moves_the_position_in_its_turn() {
     let mut positions = assigned();
     let partition = positions.partition_mut(&tp(0)).unwrap();
-    partition.fetched_to(at(40, 5));
+    partition.fetched_to(at(40, 5), via(1));
     // Nothing waits: a batch without live records moves the position by itself.
     partition.buffered_to(at(20, 5), true);
     assert_eq!(partition.position(), Some(at(20, 5)));
@@ -123,7 +131,7 @@ fn what_is_passed_over_moves_the_position_in_its_turn() {
 fn a_pause_keeps_the_buffer_and_fetches_again_only_what_did_not_reach_it() {
     let mut positions = assigned();
     let partition = positions.partition_mut(&tp(0)).unwrap();
-    partition.fetched_to(at(40, 5));
+    partition.fetched_to(at(40, 5), via(1));
     partition.buffered_to(at(30, 5), false);
     positions.set_paused(&tp(0), true);
     assert!(fetch(&mut positions, 1).is_empty());
@@ -223,7 +231,7 @@ fn a_partition_that_must_drain_is_fetched_again_when_it_has() {
     let mut positions = assigned();
     let partition = positions.partition_mut(&tp(0)).unwrap();
     assert!(!partition.drain_first());
-    partition.fetched_to(at(30, 5));
+    partition.fetched_to(at(30, 5), via(1));
     partition.buffered_to(at(30, 5), false);
     assert!(partition.drain_first());
     assert!(fetch(&mut positions, 1).is_empty());
@@ -242,7 +250,7 @@ async fn nothing_is_asked_during_a_pause_after_a_failure() {
     positions.partition_mut(&tp(0)).unwrap().retry_at(soon);
     assert!(fetch(&mut positions, 1).is_empty());
     assert_eq!(positions.next_retry(now), Some(soon));
-    assert_eq!(positions.fetch_from(NodeId(1), soon, |_, _| true).len(), 1);
+    assert_eq!(positions.fetch_from(via(1), soon, |_, _| true).len(), 1);
     assert_eq!(positions.next_retry(soon), None);
 }
 
@@ -259,12 +267,10 @@ async fn a_follower_is_read_from_until_its_time_is_up() {
     let target = fetch(&mut positions, 3).remove(0);
     assert!(!target.from_leader);
     let partition = positions.answered(&tp(0), target.generation).unwrap();
-    partition.fetched_to(at(50, 5));
+    partition.fetched_to(at(50, 5), via(1));
     partition.buffered_to(at(50, 5), true);
     // F18: back at the leader, reading goes on where the follower left off.
-    let target = positions
-        .fetch_from(NodeId(1), until, |_, _| true)
-        .remove(0);
+    let target = positions.fetch_from(via(1), until, |_, _| true).remove(0);
     assert!(target.from_leader);
     assert_eq!(target.position, at(50, 5));
 }
@@ -276,7 +282,7 @@ async fn a_failure_is_raised_again_and_again_but_not_in_a_spin() {
     positions
         .partition_mut(&tp(0))
         .unwrap()
-        .fetched_to(at(20, 5));
+        .fetched_to(at(20, 5), via(1));
     positions
         .partition_mut(&tp(0))
         .unwrap()
@@ -313,7 +319,7 @@ async fn a_report_is_raised_once_and_stops_nothing() {
 fn going_back_to_a_position_without_an_epoch_leaves_nothing_to_validate() {
     let mut positions = assigned();
     let partition = positions.partition_mut(&tp(0)).unwrap();
-    partition.fetched_to(at(40, 5));
+    partition.fetched_to(at(40, 5), via(1));
     partition.buffered_to(at(40, 5), false);
     positions.follow(&tp(0), leader(2, 6), ID);
     positions.rewind(&tp(0));
