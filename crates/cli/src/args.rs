@@ -12,7 +12,9 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum, value
 use ottla_fake::Release;
 
 use crate::consume::{Start, Wanted};
+use crate::groups::Groups;
 use crate::text::Text;
+use crate::verifiable::VerifiableProducer;
 
 /// Produce, consume and look after Kafka from a terminal.
 ///
@@ -44,6 +46,9 @@ pub(crate) enum Command {
     /// List, describe, create and delete topics
     #[command(subcommand)]
     Topics(Topics),
+    /// List, describe and delete groups, and set where they go on
+    #[command(subcommand)]
+    Groups(Groups),
     /// Run a fake cluster on 127.0.0.1, for tests; it ends on SIGINT or SIGTERM
     Fake(Fake),
     /// Produce and consume on a cluster inside this process, faults included, and check the outcome
@@ -51,6 +56,8 @@ pub(crate) enum Command {
     /// Measure a cluster and this client; prints one line of JSON
     #[command(subcommand)]
     Bench(Bench),
+    /// Produce numbers and report each as an event, as Kafka's system tests expect it of a producer
+    VerifiableProducer(VerifiableProducer),
 }
 
 /// How to reach a cluster.
@@ -353,9 +360,11 @@ impl CommandLine {
             Command::Produce(produce) => produce.common.verbosity,
             Command::Consume(consume) => consume.common.verbosity,
             Command::Topics(topics) => topics.common().verbosity,
+            Command::Groups(groups) => groups.common().verbosity,
             Command::Fake(fake) => fake.verbosity,
             Command::Demo(demo) => demo.verbosity,
             Command::Bench(bench) => bench.load().common.verbosity,
+            Command::VerifiableProducer(producer) => producer.tool.verbosity(),
         };
         self.common.verbosity.merge(later)
     }
@@ -526,6 +535,12 @@ mod tests {
             "ottla fake --port 65535 --brokers 2",
             "ottla fake --topic t:0",
             "ottla topics delete",
+            "ottla groups delete",
+            "ottla groups list --state Happy",
+            "ottla groups reset-offsets g -t t",
+            "ottla groups reset-offsets g --to latest",
+            "ottla groups reset-offsets g -t t: --to latest",
+            "ottla groups reset-offsets g -t t --to -1",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

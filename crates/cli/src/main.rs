@@ -15,14 +15,17 @@ mod demo;
 mod diagnostics;
 mod failure;
 mod fake;
+mod groups;
 mod interrupt;
 mod log;
 mod output;
 mod produce;
 mod progress;
 mod settings;
+mod table;
 mod text;
 mod topics;
+mod verifiable;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -83,11 +86,15 @@ fn run(line: CommandLine) -> Result<()> {
     let outcome = runtime.block_on(async {
         match line.command {
             Command::Topics(command) => topics::run(command, common, &environment).await,
+            Command::Groups(command) => groups::run(command, common, &environment).await,
             Command::Produce(command) => produce::run(command, common, &environment).await,
             Command::Consume(command) => consume::run(command, common, &environment).await,
             Command::Fake(command) => fake::run(command).await,
             Command::Demo(command) => demo::run(command).await,
             Command::Bench(command) => bench::run(command, common, &environment).await,
+            Command::VerifiableProducer(command) => {
+                verifiable::produce(command, common, &environment).await
+            }
         }
     });
     // Reading stdin cannot be called back: nothing waits for such threads.

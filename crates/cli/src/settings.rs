@@ -100,6 +100,22 @@ impl Settings {
         self.properties.push((name.to_owned(), value.to_string()));
     }
 
+    /// Adds those of a file that are wanted, stronger than all others.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read.
+    pub(crate) fn overlay(
+        &mut self,
+        file: &Path,
+        wanted: impl Fn(&str, &str) -> bool,
+    ) -> Result<()> {
+        let properties = read(file)?.into_iter();
+        self.properties
+            .extend(properties.filter(|(name, value)| wanted(name.trim(), value.trim())));
+        Ok(())
+    }
+
     /// Adds one, weaker than all others.
     pub(crate) fn set_default(&mut self, name: &str, value: impl ToString) {
         self.properties

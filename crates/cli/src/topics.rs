@@ -1,18 +1,16 @@
 //! `ottla topics`: what there is, and making and deleting it.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use ottla::{Admin, ErrorKind, NewTopic, PartitionDescription, TopicDescription, TopicListing};
 use serde_json::{Value, json};
 use snafu::ResultExt;
 
 use crate::args::{Common, Pair, Topics};
 use crate::diagnostics::complain;
-use crate::failure::{DoingSnafu, Failure, Result, StdoutSnafu, chain};
+use crate::failure::{DoingSnafu, Failure, Result, chain};
 use crate::settings::{Environment, Settings};
+use crate::table::{Table, line, print};
 
 pub(crate) async fn run(command: Topics, common: Common, environment: &Environment) -> Result<()> {
     let connect = |later: Common| async move {
@@ -148,34 +146,32 @@ fn partial(failed: &[(String, ottla::Error)], verb: &str) -> Result<()> {
 }
 
 fn listings(topics: &[TopicListing]) -> String {
-    let mut table = table(&["TOPIC", "PARTITIONS", "ID"]);
-    align_right(&mut table, &[1]);
+    let mut table = Table::new(["TOPIC", ">PARTITIONS", "ID"]);
     for topic in topics {
         let partitions = topic.partitions.to_string();
-        table.add_row([
+        table.row([
             &*topic.name,
             &partitions,
             topic.id.as_deref().unwrap_or("-"),
         ]);
     }
-    trimmed(&table)
+    table.to_string()
 }
 
 fn tables(topics: &[TopicDescription]) -> String {
-    let mut table = table(&[
+    let mut table = Table::new([
         "TOPIC",
-        "PARTITION",
-        "LEADER",
-        "EPOCH",
+        ">PARTITION",
+        ">LEADER",
+        ">EPOCH",
         "REPLICAS",
         "IN SYNC",
         "OFFLINE",
     ]);
-    align_right(&mut table, &[1, 2, 3]);
     for topic in topics {
         for partition in &topic.partitions {
             let number = |number: Option<i32>| number.map_or("-".to_owned(), |n| n.to_string());
-            table.add_row([
+            table.row([
                 topic.name.clone(),
                 partition.partition.to_string(),
                 number(partition.leader),
@@ -186,7 +182,7 @@ fn tables(topics: &[TopicDescription]) -> String {
             ]);
         }
     }
-    trimmed(&table)
+    table.to_string()
 }
 
 fn brokers(ids: &[i32]) -> String {
@@ -194,30 +190,6 @@ fn brokers(ids: &[i32]) -> String {
         [] => "-".to_owned(),
         _ => ids.iter().map(i32::to_string).collect::<Vec<_>>().join(","),
     }
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(header.iter().copied());
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-fn align_right(table: &mut Table, columns: &[usize]) {
-    for &column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-}
-
-fn trimmed(table: &Table) -> String {
-    table
-        .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
 }
 
 fn listing(topic: &TopicListing) -> Value {
@@ -247,16 +219,4 @@ fn partition(partition: &PartitionDescription) -> Value {
         "isr": partition.isr,
         "offline": partition.offline,
     })
-}
-
-fn line(value: &Value) -> String {
-    format!("{value}\n")
-}
-
-fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .context(StdoutSnafu)
 }

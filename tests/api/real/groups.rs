@@ -5,6 +5,7 @@ use std::process::{Child, Stdio};
 
 use ottla::{Admin, GroupDescription, GroupState, GroupType, ListGroups, Record, TopicPartition};
 
+use super::program::ottla;
 use crate::admin::groups::{self, Names, assert_not_empty, assert_unknown, refusal};
 use crate::support::{PATIENCE, eventually, real};
 
@@ -224,4 +225,82 @@ async fn a_group_whose_coordinator_assigns_is_described() {
     let listed = listed.iter().find(|listing| listing.group_id == *group);
     assert_eq!(listed.unwrap().state, GroupState::Stable);
     assert_not_empty(&admin.delete_groups([group]).await[group], group);
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn the_program_describes_resets_and_deletes() {
+    let (admin, Names { topic, groups }) = (admin(), names().await);
+    let group = &groups[0];
+    let client = real::client();
+    let producer = client.producer().build().unwrap();
+    let record = Record::to(&topic).partition(1).value("v");
+    producer.send(record).await.unwrap().await.unwrap();
+    let table = async |arguments: &str| {
+        let stdout = ottla(arguments, b"").await.good().stdout;
+        let text = String::from_utf8(stdout).unwrap();
+        let row = |row: &str| row.split_whitespace().map(str::to_owned).collect();
+        text.lines().map(row).collect::<Vec<Vec<String>>>()
+    };
+
+    let reset = table(&format!(
+        "groups reset-offsets {group} -t {topic}:1 --to earliest"
+    ))
+    .await;
+    assert_eq!(reset[1], [&*topic, "1", "-", "0"]);
+    let mut member = Member::join(group, &topic, &["client.id=reader"]);
+    let described = settled(&admin, group, 1).await;
+    let id = &*described.members[0].member_id;
+    // What it commits by itself comes five seconds later at the earliest.
+    let rows = table(&format!("groups describe {group}")).await;
+    assert_eq!(
+        rows,
+        [
+            vec![
+                "MEMBER",
+                "CLIENT",
+                "TOPIC",
+                "PARTITION",
+                "COMMITTED",
+                "END",
+                "LAG"
+            ],
+            vec![id, "reader", &topic, "0", "-", "0", "-"],
+            vec![id, "reader", &topic, "1", "0", "1", "1"],
+            vec![id, "reader", &topic, "2", "-", "0", "-"],
+        ]
+    );
+    let listed = table("groups list --state stable,empty").await;
+    let ours = listed.iter().find(|row| row[0] == *group).unwrap();
+    assert_eq!(ours[1..4], ["Stable", "classic", "consumer"]);
+    for arguments in [
+        format!("groups reset-offsets {group} -t {topic} --to latest"),
+        format!("groups delete {group}"),
+    ] {
+        let ended = ottla(&arguments, b"").await;
+        assert_eq!(ended.code, Some(1), "{arguments}");
+        let said = format!("group {group} has members\n");
+        assert!(ended.stderr.ends_with(&said), "{}", ended.stderr);
+    }
+
+    member.kill();
+    admin.remove_all_members(group, "").await.unwrap();
+    let json = ottla(&format!("groups describe {group} --json"), b"")
+        .await
+        .good();
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&json["state"], &json["members"]),
+        (&"Empty".into(), &serde_json::json!([]))
+    );
+    assert_eq!(
+        table(&format!("groups delete {group}")).await,
+        [["deleted", group]]
+    );
+    let ended = ottla(&format!("groups describe {group}"), b"").await;
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(
+        ended.stderr,
+        format!("ottla: the cluster has no group {group}\n")
+    );
 }

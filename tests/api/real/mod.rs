@@ -7,3 +7,4 @@ mod java_on_fake;
 mod old_formats;
 mod own;
 mod program;
+mod verifiable;

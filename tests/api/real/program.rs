@@ -18,17 +18,17 @@ const BESIDE: u64 = 24 << 20;
 const SPELL: usize = 60 << 20;
 
 /// How a run ended.
-struct Ended {
-    code: Option<i32>,
-    stdout: Vec<u8>,
-    stderr: String,
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: String,
     /// The most memory it had, in bytes.
     peak: u64,
 }
 
 impl Ended {
     #[track_caller]
-    fn good(self) -> Self {
+    pub(super) fn good(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
         self
     }
@@ -68,7 +68,7 @@ fn program() -> &'static Path {
     })
 }
 
-async fn ottla(arguments: &str, stdin: &[u8]) -> Ended {
+pub(super) async fn ottla(arguments: &str, stdin: &[u8]) -> Ended {
     let mut child = Command::new(program())
         .args(arguments.split_whitespace())
         .env("OTTLA_BROKERS", real::brokers())
