@@ -93,6 +93,11 @@ const IMPOSSIBLE: &[Impossible] = &[
         reason: "fetches tell a topic from its successor since 3.1 (KIP-516)",
     },
     Impossible {
+        scenario: "admin::fake::groups_without_members_come_and_go",
+        kafka: &["2.1", "2.4"],
+        reason: "groups are listed by state since 2.6 (KIP-518)",
+    },
+    Impossible {
         scenario: "consumer::faults::f18_going_back_and_forth_between_leader_and_follower_repeats_nothing",
         kafka: &["2.1"],
         reason: "followers are read from since 2.4 (KIP-392)",

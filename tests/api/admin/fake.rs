@@ -31,3 +31,8 @@ async fn on_the_fake(body: impl AsyncFnOnce(&Admin, &Names)) {
 async fn offsets_are_set_and_listed() {
     on_the_fake(groups::offsets_are_set_and_listed).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn groups_without_members_come_and_go() {
+    on_the_fake(groups::groups_without_members_come_and_go).await;
+}

@@ -83,9 +83,13 @@ pub(super) fn encode_assignment(of: &Assignment) -> Result<Bytes, EncodeError> {
     encode_prefixed(&message, ConsumerProtocolAssignment::VERSIONS.max)
 }
 
-/// What the leader has for this member. No bytes at all are what a coordinator has for a member that the leader did
-/// not mention: nothing.
-pub(super) fn decode_assignment(bytes: &Bytes) -> Result<Assignment, DecodeError> {
+/// What the leader of a group of consumers has for a member. No bytes at all are what a coordinator has for one that the
+/// leader did not mention: nothing.
+///
+/// # Errors
+///
+/// It is something else.
+pub fn decode_assignment(bytes: &Bytes) -> Result<Assignment, DecodeError> {
     if bytes.is_empty() {
         return Ok(Assignment::default());
     }

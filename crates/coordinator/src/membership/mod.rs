@@ -43,6 +43,7 @@ mod session;
 mod step;
 
 pub use config::{Backoff, Config};
+pub use envelope::decode_assignment;
 pub use error::{Failure, InvalidAssignors};
 pub use leader::{Plan, Planning};
 pub use machine::Membership;

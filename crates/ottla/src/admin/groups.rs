@@ -4,19 +4,19 @@
 //! - KIP-345 (static members), KIP-848 (groups whose coordinator assigns), KIP-1043 (groups of other types)
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_cluster::TopicPartition;
 use ottla_codec::messages::consumer_group_describe::{
     self, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
 };
-use ottla_codec::messages::consumer_protocol_assignment::ConsumerProtocolAssignment;
 use ottla_codec::messages::delete_groups::DeleteGroupsRequest;
 use ottla_codec::messages::describe_groups::{
     DescribeGroupsRequest, DescribedGroup, DescribedGroupMember,
 };
-use ottla_codec::wire::Input;
 use ottla_codec::{ErrorCode, Message};
+use ottla_coordinator::membership::decode_assignment;
 
 use super::Admin;
 use super::coordinators::{Answers, Asked};
@@ -223,18 +223,8 @@ fn classic_member(member: DescribedGroupMember, of_consumers: bool) -> MemberDes
 
 /// What a leader has written for a consumer; nothing if it is not that.
 fn assignment(bytes: &Bytes) -> Option<Vec<TopicPartition>> {
-    if bytes.is_empty() {
-        return Some(Vec::new());
-    }
-    let (version, _) = bytes.split_first_chunk::<2>()?;
-    let version = i16::from_be_bytes(*version).min(ConsumerProtocolAssignment::VERSIONS.max);
-    let body = bytes.slice(2..);
-    // What a newer version has behind the parts that are known is not looked at.
-    let (_, assignment) = ConsumerProtocolAssignment::decode(Input::new(&body), version).ok()?;
-    let topics = assignment.assigned_partitions.into_iter();
-    Some(in_order(
-        topics.map(|topic| (topic.topic, topic.partitions)),
-    ))
+    let assignment = decode_assignment(bytes).ok()?;
+    Some(in_order(assignment.partitions.into_iter()))
 }
 
 fn assigned_by_the_coordinator(
@@ -277,7 +267,7 @@ fn assigned_by_the_coordinator(
 fn in_order(topics: impl Iterator<Item = (String, Vec<i32>)>) -> Vec<TopicPartition> {
     let mut partitions: Vec<TopicPartition> = topics
         .flat_map(|(topic, partitions)| {
-            let topic: std::sync::Arc<str> = topic.into();
+            let topic: Arc<str> = topic.into();
             let partitions = partitions.into_iter();
             partitions.map(move |partition| TopicPartition::new(topic.clone(), partition))
         })
