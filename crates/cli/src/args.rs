@@ -122,14 +122,21 @@ pub(crate) struct Produce {
 
 #[derive(Args, Debug)]
 pub(crate) struct Consume {
-    /// Topics, separated by commas; or a pattern that begins with ^, matched once at the start; repeatable
+    /// Topics, separated by commas; or a pattern that begins with ^, matched once at the start, or with -G
+    /// again and again; repeatable
     #[arg(short, long = "topic", value_name = "TOPIC,…", required = true)]
     pub(crate) topics: Vec<Wanted>,
+    /// Consume as a member of this group, which shares the partitions out among its members. What is
+    /// printed is committed: every 5 seconds, before a partition goes to another member, and at the end;
+    /// not at all with -X enable.auto.commit=false
+    #[arg(short = 'G', long, value_name = "GROUP", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) group: Option<String>,
     /// One partition only
-    #[arg(short, long, value_name = "N", value_parser = value_parser!(i32).range(0..), allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(i32).range(0..), allow_negative_numbers = true, conflicts_with = "group")]
     pub(crate) partition: Option<i32>,
     /// Where to start: beginning, end, stored (what -X group.id=… has committed), an offset N, -N records
-    /// before the end, or s@MILLIS for the first record at or after a time
+    /// before the end, or s@MILLIS for the first record at or after a time. With -G: beginning or end, for
+    /// partitions of which the group has committed nothing
     #[arg(
         short,
         long,
@@ -351,6 +358,17 @@ impl CommandLine {
             );
             return Err(Self::command().error(ErrorKind::ValueValidation, text));
         }
+        if let Command::Consume(consume) = &line.command
+            && consume.group.is_some()
+            && !matches!(
+                consume.offset,
+                Start::Beginning | Start::End | Start::Stored
+            )
+        {
+            let text =
+                "with -G, -o takes beginning, end or stored: `groups reset-offsets` sets offsets";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, text));
+        }
         Ok(line)
     }
 
@@ -531,6 +549,8 @@ mod tests {
             "ottla consume -t t -o sometime",
             "ottla consume -t ,",
             "ottla consume -t t -t ^(",
+            "ottla consume -t t -G g -o 5",
+            "ottla consume -t t -G g -p 0",
             "ottla fake --brokers 0",
             "ottla fake --port 65535 --brokers 2",
             "ottla fake --topic t:0",

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::sync::mpsc as std_mpsc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// From which size on a buffer is handed to the thread.
 const BUFFER_BYTES: usize = 128 * 1024;
@@ -17,6 +17,10 @@ pub(crate) struct Output {
     buffer: Vec<u8>,
     full: mpsc::Sender<Vec<u8>>,
     empty: std_mpsc::Receiver<Vec<u8>>,
+    /// How many buffers the thread was handed.
+    handed: u64,
+    /// How many of them it has written.
+    written: watch::Receiver<u64>,
     /// What the thread has to say at its end, until it was asked.
     outcome: Option<oneshot::Receiver<io::Result<()>>>,
 }
@@ -31,16 +35,19 @@ impl Output {
         let (full, buffers) = mpsc::channel(1);
         let (empties, empty) = std_mpsc::channel();
         let (sender, outcome) = oneshot::channel();
+        let (count, written) = watch::channel(0);
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
                 // Nobody hears it only when the program has been interrupted.
-                let _ = sender.send(write_all(sink, buffers, &empties));
+                let _ = sender.send(write_all(sink, buffers, &empties, &count));
             })?;
         Ok(Self {
             buffer: Vec::new(),
             full,
             empty,
+            handed: 0,
+            written,
             outcome: Some(outcome),
         })
     }
@@ -72,10 +79,34 @@ impl Output {
             Ok(permit) => {
                 let empty = self.empty.try_recv().unwrap_or_default();
                 permit.send(std::mem::replace(&mut self.buffer, empty));
+                self.handed += 1;
                 Ok(())
             }
             Err(_) => Err(ended(self.outcome.take()).await.err().unwrap_or_else(gone)),
         }
+    }
+
+    /// Hands over what has been appended, and waits until all of it is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by a drop.
+    pub(crate) async fn settle(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        let handed = self.handed;
+        if self
+            .written
+            .wait_for(|written| *written >= handed)
+            .await
+            .is_ok()
+        {
+            return Ok(());
+        }
+        Err(ended(self.outcome.take()).await.err().unwrap_or_else(gone))
     }
 
     /// Writes the rest and waits until all of it is written.
@@ -98,10 +129,12 @@ fn write_all(
     mut sink: impl Write,
     mut buffers: mpsc::Receiver<Vec<u8>>,
     empties: &std_mpsc::Sender<Vec<u8>>,
+    written: &watch::Sender<u64>,
 ) -> io::Result<()> {
     while let Some(mut buffer) = buffers.blocking_recv() {
         sink.write_all(&buffer)?;
         sink.flush()?;
+        written.send_modify(|written| *written += 1);
         buffer.clear();
         // A record may have been huge; its memory is not for keeping.
         buffer.shrink_to(2 * BUFFER_BYTES);
@@ -164,6 +197,25 @@ mod tests {
         }
         output.finish().await.unwrap();
         assert!(*sink.written.lock().unwrap() == expected);
+    }
+
+    #[tokio::test]
+    async fn settled_means_written() {
+        let sink = Sink::default();
+        let mut output = Output::to(sink.clone()).unwrap();
+        for n in 1..100 {
+            output.buffer().push(b'x');
+            output.settle().await.unwrap();
+            assert_eq!(sink.written.lock().unwrap().len(), n);
+        }
+        let mut output = Output::to(Sink {
+            room: Some(0),
+            ..Sink::default()
+        })
+        .unwrap();
+        output.buffer().push(b'x');
+        let error = output.settle().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[tokio::test]

@@ -2,7 +2,9 @@
 
 mod format;
 mod json;
+mod member;
 pub(crate) mod partitions;
+mod printer;
 mod progress;
 mod row;
 mod run;

@@ -6,21 +6,17 @@ use ottla::{Client, Consumer, IsolationLevel, RecordBatch};
 use snafu::ResultExt;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::format::Format;
-use super::json;
-use super::partitions;
+use super::printer::Printer;
 use super::progress::Ends;
-use super::row::Row;
 use super::start::Start;
+use super::{member, partitions};
 use crate::args::{Common, Consume};
-use crate::failure::{Failure, Result, StalledSnafu, StdoutSnafu, SystemSnafu, UnreachableSnafu};
+use crate::failure::{Failure, Result, StalledSnafu, StdoutSnafu, UnreachableSnafu};
 use crate::interrupt::Interrupt;
-use crate::output::Output;
-use crate::progress::Progress;
 use crate::settings::{Environment, Settings};
 
 /// How often positions are looked at while no records come.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// After which time without progress towards the end the cluster is asked whether it is still there.
 const DOUBT: Duration = Duration::from_secs(10);
@@ -29,10 +25,10 @@ const DOUBT: Duration = Duration::from_secs(10);
 const STALL: Duration = Duration::from_secs(60);
 
 /// How long a reader of stdout may take for the rest, once a signal has come.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long closing may take.
-const CLOSING: Duration = Duration::from_secs(2);
+pub(super) const CLOSING: Duration = Duration::from_secs(2);
 
 /// Consumes until there is enough, the end is reached, or a signal comes.
 pub(crate) async fn run(
@@ -51,6 +47,9 @@ pub(crate) async fn run(
     }
     if let Some(level) = arguments.isolation {
         settings.set("isolation.level", level.name());
+    }
+    if arguments.group.is_some() {
+        return member::run(arguments, settings, common.verbosity.quiet).await;
     }
     // Without an end that was asked for, a signal is the end.
     let endless = arguments.count.is_none() && !arguments.exit;
@@ -89,33 +88,22 @@ pub(crate) async fn run(
         signal = interrupt.heard() => return interrupted(signal),
         begun = begin => begun?,
     };
-    let print = if arguments.json {
-        Print::Json
-    } else {
-        Print::Format(arguments.format)
-    };
     let mut run = Run {
-        output: Output::stdout().context(SystemSnafu {
-            doing: "start a thread",
-        })?,
-        progress: Progress::bytes(None, common.verbosity.quiet || !arguments.exit),
-        left: arguments.count.unwrap_or(u64::MAX),
+        printer: Printer::new(&arguments, common.verbosity.quiet)?,
         moved: Instant::now(),
         asked: Instant::now(),
         positions: 0,
         client,
         consumer,
         ends,
-        print,
     };
     let outcome = tokio::select! {
         biased;
         signal = interrupt.heard() => Err(signal),
         outcome = run.all() => Ok(outcome),
     };
-    run.progress.clear();
     run.consumer.shut_down();
-    let finishing = run.output.finish();
+    let finishing = run.printer.finish();
     let finished = match outcome {
         Ok(_) => tokio::select! {
             biased;
@@ -137,20 +125,10 @@ pub(crate) async fn run(
     Ok(())
 }
 
-#[derive(Debug)]
-enum Print {
-    Format(Format),
-    Json,
-}
-
 struct Run {
     client: Client,
     consumer: Consumer,
-    output: Output,
-    progress: Progress,
-    print: Print,
-    /// How many records are still wanted.
-    left: u64,
+    printer: Printer,
     /// Where to stop, if not for a signal.
     ends: Option<Ends>,
     /// When there last was progress towards the end.
@@ -164,12 +142,12 @@ struct Run {
 impl Run {
     /// # Cancel safety
     ///
-    /// After a drop, `output` holds whole records.
+    /// After a drop, `printer` holds whole records.
     async fn all(&mut self) -> Result<()> {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.look_at_positions()?;
-        while self.left > 0 && !self.ends.as_ref().is_some_and(Ends::all_done) {
+        while self.printer.wants_more() && !self.ends.as_ref().is_some_and(Ends::all_done) {
             let batch = tokio::select! {
                 biased;
                 batch = self.consumer.next() => Some(batch),
@@ -179,7 +157,7 @@ impl Run {
                 Some(batch) => Some(batch),
                 None => {
                     // Nothing there at the moment: whoever reads may have what there is.
-                    self.output.flush().await.context(StdoutSnafu)?;
+                    self.printer.flush().await.context(StdoutSnafu)?;
                     tokio::select! {
                         biased;
                         batch = self.consumer.next() => Some(batch),
@@ -197,9 +175,7 @@ impl Run {
                     self.doubt().await?;
                 }
             }
-            if self.output.is_full() {
-                self.output.flush().await.context(StdoutSnafu)?;
-            }
+            self.printer.make_room().await.context(StdoutSnafu)?;
         }
         Ok(())
     }
@@ -211,31 +187,7 @@ impl Run {
             Some(ends) => ends.of(partition).unwrap_or(i64::MIN),
             None => i64::MAX,
         };
-        let log_append_time = batch.is_log_append_time();
-        let before = self.left;
-        for record in batch {
-            let record = record?;
-            if self.left == 0 || record.offset() >= end {
-                break;
-            }
-            self.left -= 1;
-            let row = Row {
-                topic: &partition.topic,
-                partition: partition.partition,
-                offset: record.offset(),
-                timestamp: record.timestamp(),
-                log_append_time,
-                key: record.key(),
-                value: record.value(),
-                headers: record.headers().map(|header| (header.key, header.value)),
-            };
-            match &self.print {
-                Print::Format(format) => format.write(row, self.output.buffer()),
-                Print::Json => json::write(row, self.output.buffer()),
-            }
-        }
-        self.progress
-            .advance(before - self.left, batch.size_bytes() as u64);
+        self.printer.print(batch, end)?;
         self.moved = Instant::now();
         if let Some(ends) = &mut self.ends
             && ends.reached(partition, batch.next_offset())
