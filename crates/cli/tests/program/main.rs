@@ -6,6 +6,7 @@ mod consume;
 mod diagnostics;
 mod fake;
 mod groups;
+mod members;
 mod produce;
 mod signals;
 mod support;

@@ -166,13 +166,17 @@ impl Consumer {
             .leave("the consumer is being closed", stay, deadline)
             .await;
         let commits = &self.handle.commits;
-        let last = match shared.config.auto_commit() {
-            Some(_) => commits.commit_returned(None, deadline),
-            None => commits.settle(deadline),
+        let is_automatic = shared.config.auto_commit().is_some();
+        let last = match is_automatic {
+            true => commits.commit_returned(None, deadline),
+            false => commits.settle(deadline),
         };
-        // At the deadline it is over, whatever is left undone.
-        if let Ok(Err(error)) = timeout_at(deadline, last).await {
-            tracing::warn!(%error, "the last auto-commit failed");
+        // At the deadline it is over, whatever is left undone. Who asked for a commit hears of it alone.
+        match timeout_at(deadline, last).await {
+            Ok(Err(error)) if is_automatic => {
+                tracing::warn!(%error, "the last auto-commit failed");
+            }
+            _ => {}
         }
         drop(self);
         drop(timeout_at(deadline, shared.ended()).await);
