@@ -250,6 +250,7 @@ impl FakeClusterBuilder {
     #[must_use]
     pub fn release(mut self, release: Release) -> Self {
         self.options.release = release;
+        self.options.groups.release = release;
         self
     }
 

@@ -47,6 +47,11 @@
 //! - [`compact`](FakeCluster::compact) and [`apply_retention`](FakeCluster::apply_retention) act when they are called,
 //!   on single batches; a broker acts in its own time, on whole segments, and spares the active one;
 //! - when fetch sessions run out, the one used longest ago goes if it is smaller than the new one, however young it is;
+//! - where a broker takes the next of a hash map (a new leader, a protocol among those with as many votes), the first by
+//!   name is taken here;
+//! - a consumer's subscription that cannot be read is taken as it is; a broker never answers those that join with it;
+//! - a broker that comes back coordinates the groups again that it had before; committed offsets and empty groups do not
+//!   expire;
 //! - features of what is not served here (share groups, streams groups) are not among those of ApiVersions;
 //! - texts of error messages are not Kafka's.
 //!
@@ -54,12 +59,15 @@
 //! With [`release`](FakeClusterBuilder::release) the cluster plays an older [`Release`]: of the APIs and versions below
 //! it serves those that the release has, and closes the connection on others, as its brokers do. Where a release
 //! behaves otherwise at the same version, it does so too:
-//! - before 4.3 only the controller creates, grows and deletes topics (NOT_CONTROLLER elsewhere), and ApiVersions tells
-//!   no features;
-//! - before 3.0 a producer that a partition does not know must start with sequence 0 (UNKNOWN_PRODUCER_ID), and a topic
-//!   that Metadata has just created has no leader rather than being unknown;
-//! - before 2.4 an unknown version of ApiVersions is refused without a range, refused records are CORRUPT_MESSAGE, and
-//!   -1 does not stand for a default number of partitions or replicas.
+//! - before 4.3 only the controller creates, grows and deletes topics (NOT_CONTROLLER elsewhere), ApiVersions tells no
+//!   features, and a sync while its group is being loaded gets REBALANCE_IN_PROGRESS;
+//! - before 3.0 heartbeats between a join and the sync get REBALANCE_IN_PROGRESS, members that never sync stay, and
+//!   static members come back without a rebalance at any time, which is not written to the log; a producer that a
+//!   partition does not know must start with sequence 0 (UNKNOWN_PRODUCER_ID), and a topic that Metadata has just
+//!   created has no leader rather than being unknown;
+//! - before 2.4 the join of a new member waits without end, even if its client has gone; an unknown version of
+//!   ApiVersions is refused without a range, refused records are CORRUPT_MESSAGE, and -1 does not stand for a default
+//!   number of partitions or replicas.
 //!
 //! # Replay
 //! With [`start_in_memory`](FakeClusterBuilder::start_in_memory), a current-thread runtime, a paused clock, a set

@@ -95,6 +95,32 @@ impl Release {
         self >= Self::V3_0
     }
 
+    /// Whether a join that waits under an id which its client has never been told ends after a while (KAFKA-7610).
+    pub(crate) fn ends_new_joins(self) -> bool {
+        self >= Self::V2_4
+    }
+
+    /// Whether heartbeats count between a join's answer and the sync's (KAFKA-10134); before, they were told to join again.
+    pub(crate) fn takes_heartbeats_before_syncs(self) -> bool {
+        self >= Self::V3_0
+    }
+
+    /// Whether members that never ask for their assignment are removed (KAFKA-12890).
+    pub(crate) fn expects_syncs(self) -> bool {
+        self >= Self::V3_0
+    }
+
+    /// Whether the new id of a static member that comes back is written, and begins a rebalance where the leader may be
+    /// assigning to the old one, or where another protocol would be chosen (KAFKA-9801, KAFKA-10284).
+    pub(crate) fn settles_new_static_ids(self) -> bool {
+        self >= Self::V3_0
+    }
+
+    /// Whether a sync learns that its group is being loaded; before, it was told to join again.
+    pub(crate) fn tells_syncs_of_loading(self) -> bool {
+        self >= Self::V4_3
+    }
+
     /// Whether ApiVersions tells features (KIP-584), of which there were none with ZooKeeper.
     pub(crate) fn has_features(self) -> bool {
         self >= Self::V4_3

@@ -76,6 +76,14 @@ pub(super) fn handle_sync(
     request: SyncGroupRequest,
 ) -> Outcome {
     if let Err(error) = may_sync(state, context, &request) {
+        let error = match error {
+            ErrorCode::CoordinatorLoadInProgress
+                if !state.options.release.tells_syncs_of_loading() =>
+            {
+                ErrorCode::RebalanceInProgress
+            }
+            error => error,
+        };
         return Outcome::respond(refused_sync(error));
     }
     let ticket = state.groups.issue(context);

@@ -13,6 +13,7 @@ use super::assignment;
 use super::deadlines::JoinPhase;
 use super::member::Member;
 use super::stored::Stored;
+use crate::release::Release;
 
 /// How far a group is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,7 @@ impl fmt::Display for GroupState {
 /// What a coordinator is set to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupOptions {
+    pub(crate) release: Release,
     pub(crate) initial_rebalance_delay: Duration,
     pub(crate) min_session_timeout: Duration,
     pub(crate) max_session_timeout: Duration,
@@ -60,6 +62,7 @@ pub(crate) struct GroupOptions {
 impl Default for GroupOptions {
     fn default() -> Self {
         Self {
+            release: Release::default(),
             initial_rebalance_delay: Duration::from_secs(3),
             min_session_timeout: Duration::from_secs(6),
             max_session_timeout: Duration::from_secs(30 * 60),

@@ -107,7 +107,7 @@ impl Group {
             assignment: Bytes::new(),
             awaiting_join: Some(ticket),
             awaiting_sync: None,
-            is_new: true,
+            is_new: self.options.release.ends_new_joins(),
             session_end: Some(now + NEW_MEMBER_JOIN_TIMEOUT),
         };
         member.update(request, version);
@@ -190,8 +190,13 @@ impl Group {
         member.update(request, version);
         member.awaiting_join = Some(ticket);
         self.members.insert(new_id.to_owned(), member);
+        let settles = self.options.release.settles_new_static_ids();
         match self.state {
+            GroupState::Stable | GroupState::CompletingRebalance if !settles => {
+                self.readmit_static(joining, old_leader);
+            }
             GroupState::Stable if self.select_protocol() == self.protocol => {
+                self.store();
                 self.readmit_static(joining, old_leader);
             }
             GroupState::Stable => self.rebalance_or_complete(now),
@@ -212,7 +217,6 @@ impl Group {
         if let Some(member) = self.members.get_mut(new_id) {
             member.awaiting_join = None;
         }
-        self.store();
         let mut answer = self.join_answer(new_id);
         if version >= 9 {
             answer.skip_assignment = self.is_leader(new_id);
@@ -304,7 +308,9 @@ impl Group {
             }
             self.pending_syncs.insert(id);
         }
-        self.sync_end = Some(now + self.rebalance_timeout());
+        if self.options.release.expects_syncs() {
+            self.sync_end = Some(now + self.rebalance_timeout());
+        }
     }
 
     /// Whether the leader has joined, or another that has can take its place.

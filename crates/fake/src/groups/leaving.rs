@@ -16,6 +16,11 @@ impl Group {
     ) -> Result<(), ErrorCode> {
         self.validate_member(&request.member_id, request.group_instance_id.as_deref())?;
         self.validate_generation(request.generation_id)?;
+        if self.state == GroupState::CompletingRebalance
+            && !self.options.release.takes_heartbeats_before_syncs()
+        {
+            return Err(ErrorCode::RebalanceInProgress);
+        }
         self.touch(&request.member_id, now);
         match self.state {
             GroupState::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),

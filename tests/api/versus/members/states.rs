@@ -51,7 +51,7 @@ pub(in crate::versus) async fn script(run: &mut Run) {
     one.step(run, "of both and another", LEAVE, &request).await;
     probe(run, "empty", &mut one, topics).await;
     let request = DeleteGroupsRequest {
-        groups_names: vec![g.clone(), "nothing".to_owned(), g.clone(), String::new()],
+        groups_names: vec![g.clone(), "nothing".to_owned(), g.clone()],
         ..Default::default()
     };
     run.step("twice, and another", 2, &request).await;

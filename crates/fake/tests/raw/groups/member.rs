@@ -21,7 +21,7 @@ use ottla_codec::messages::sync_group::{
     SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
 };
 use ottla_codec::{ErrorCode, Message, encode_message};
-use ottla_fake::{FakeCluster, FakeClusterBuilder};
+use ottla_fake::{FakeCluster, FakeClusterBuilder, Release};
 
 use crate::client::Client;
 
@@ -48,7 +48,46 @@ pub(super) struct Member {
     pub(super) generation: i32,
     pub(super) leads: bool,
     pub(super) protocols: Vec<(&'static str, Bytes)>,
+    pub(super) rebalance_timeout: Duration,
+    versions: Versions,
     joined: JoinGroupResponse,
+}
+
+/// Which versions a member speaks.
+#[derive(Clone, Copy)]
+struct Versions {
+    join: i16,
+    sync: i16,
+    heartbeat: i16,
+    leave: i16,
+    commit: i16,
+}
+
+impl Versions {
+    const NEWEST: Self = Self {
+        join: JoinGroupRequest::VERSIONS.max,
+        sync: SyncGroupRequest::VERSIONS.max,
+        heartbeat: HeartbeatRequest::VERSIONS.max,
+        leave: LeaveGroupRequest::VERSIONS.max,
+        commit: 9,
+    };
+
+    /// The newest that a release has.
+    fn of(release: Release) -> Self {
+        let [join, sync, heartbeat, leave, commit] = match release {
+            Release::V2_1 => [3, 2, 2, 2, 6],
+            Release::V2_4 => [6, 4, 4, 4, 8],
+            Release::V3_0 => [7, 5, 4, 4, 8],
+            _ => return Self::NEWEST,
+        };
+        Self {
+            join,
+            sync,
+            heartbeat,
+            leave,
+            commit,
+        }
+    }
 }
 
 impl Member {
@@ -60,8 +99,16 @@ impl Member {
             generation: -1,
             leads: false,
             protocols: vec![("range", subscription(&[], -1))],
+            rebalance_timeout: REBALANCE,
+            versions: Versions::NEWEST,
             joined: JoinGroupResponse::default(),
         }
+    }
+
+    /// A member as clients of that release were.
+    pub(super) fn of_release(mut self, release: Release) -> Self {
+        self.versions = Versions::of(release);
+        self
     }
 
     pub(super) async fn fixed(cluster: &FakeCluster, instance_id: &str) -> Self {
@@ -76,7 +123,7 @@ impl Member {
         JoinGroupRequest {
             group_id: "g".to_owned(),
             session_timeout_ms: i32::try_from(SESSION.as_millis()).unwrap(),
-            rebalance_timeout_ms: i32::try_from(REBALANCE.as_millis()).unwrap(),
+            rebalance_timeout_ms: i32::try_from(self.rebalance_timeout.as_millis()).unwrap(),
             member_id: self.id.clone(),
             group_instance_id: self.instance_id.clone(),
             protocol_type: "consumer".to_owned(),
@@ -93,20 +140,20 @@ impl Member {
 
     /// Sends a join, with the id that the coordinator wants it to have.
     pub(super) async fn send_join(&mut self) {
-        if self.id.is_empty() && self.instance_id.is_none() {
+        let version = self.versions.join;
+        if version >= 4 && self.id.is_empty() && self.instance_id.is_none() {
             let request = self.join_request();
-            let answer = self.client.ask(&request).await;
+            let answer = self.client.call(&request, version).await;
             assert_eq!(answer.error_code, ErrorCode::MemberIdRequired.code());
             self.id = answer.member_id;
         }
         let request = self.join_request();
-        let newest = JoinGroupRequest::VERSIONS.max;
-        self.client.send(&request, newest).await;
+        self.client.send(&request, version).await;
     }
 
     pub(super) async fn joined(&mut self) -> JoinGroupResponse {
-        let newest = JoinGroupRequest::VERSIONS.max;
-        let received = self.client.receive::<JoinGroupRequest>(newest).await;
+        let version = self.versions.join;
+        let received = self.client.receive::<JoinGroupRequest>(version).await;
         let (_, answer) = received.unwrap();
         if answer.error_code == 0 {
             self.id.clone_from(&answer.member_id);
@@ -144,13 +191,12 @@ impl Member {
 
     pub(super) async fn send_sync(&mut self, assignments: &[(&str, Bytes)]) {
         let request = self.sync_request(assignments);
-        let newest = SyncGroupRequest::VERSIONS.max;
-        self.client.send(&request, newest).await;
+        self.client.send(&request, self.versions.sync).await;
     }
 
     pub(super) async fn synced(&mut self) -> SyncGroupResponse {
-        let newest = SyncGroupRequest::VERSIONS.max;
-        let received = self.client.receive::<SyncGroupRequest>(newest).await;
+        let version = self.versions.sync;
+        let received = self.client.receive::<SyncGroupRequest>(version).await;
         received.unwrap().1
     }
 
@@ -167,7 +213,8 @@ impl Member {
             group_instance_id: self.instance_id.clone(),
             ..Default::default()
         };
-        ErrorCode::from_code(self.client.ask(&request).await.error_code)
+        let answer = self.client.call(&request, self.versions.heartbeat).await;
+        ErrorCode::from_code(answer.error_code)
     }
 
     pub(super) async fn leave(&mut self) -> ErrorCode {
@@ -176,12 +223,22 @@ impl Member {
             group_instance_id: self.instance_id.clone(),
             ..Default::default()
         };
+        let version = self.versions.leave;
+        if version < 3 {
+            let request = LeaveGroupRequest {
+                group_id: "g".to_owned(),
+                member_id: self.id.clone(),
+                ..Default::default()
+            };
+            let answer = self.client.call(&request, version).await;
+            return ErrorCode::from_code(answer.error_code);
+        }
         let request = LeaveGroupRequest {
             group_id: "g".to_owned(),
             members: vec![identity],
             ..Default::default()
         };
-        let answer = self.client.ask(&request).await;
+        let answer = self.client.call(&request, version).await;
         assert_eq!(answer.error_code, 0);
         ErrorCode::from_code(answer.members[0].error_code)
     }
@@ -204,7 +261,7 @@ impl Member {
             }],
             ..Default::default()
         };
-        let answer = self.client.call(&request, 9).await;
+        let answer = self.client.call(&request, self.versions.commit).await;
         ErrorCode::from_code(answer.topics[0].partitions[0].error_code)
     }
 }

@@ -4,3 +4,4 @@ mod coordinators;
 mod fixed;
 mod member;
 mod rebalances;
+mod releases;

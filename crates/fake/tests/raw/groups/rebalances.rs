@@ -415,6 +415,23 @@ async fn two_owners_of_a_partition_are_noticed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_same_seed_gives_the_same_ids() {
+    async fn ids(seed: u64) -> Vec<String> {
+        let builder = FakeCluster::builder().seed(seed);
+        let cluster = start(builder.initial_rebalance_delay(Duration::ZERO)).await;
+        let (mut one, mut two) = (Member::new(&cluster).await, Member::new(&cluster).await);
+        stabilize(&mut [(&mut one, &[0])]).await;
+        two.send_join().await;
+        one.join().await;
+        vec![one.id, two.id]
+    }
+    let (first, second, other) = (ids(7).await, ids(7).await, ids(8).await);
+    assert_eq!(first, second);
+    assert_ne!(first, other);
+    assert_ne!(first[0], first[1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn other_brokers_know_nothing_of_it() {
     let cluster = cluster().await;
     let mut member = Member::new(&cluster).await;
