@@ -43,6 +43,11 @@ const IMPOSSIBLE: &[Impossible] = &[
         reason: "what is written down are the answers of 4.3.0, whose versions of requests these do not know",
     },
     Impossible {
+        scenario: "real::own::reload",
+        kafka: &["2.8.2", "3.9.2"],
+        reason: "what is written down are the answers of 4.3.0, whose versions of requests these do not know",
+    },
+    Impossible {
         scenario: "real::java::headers_and_nulls_of_a_java_producer_are_read",
         kafka: &["2.8.2"],
         reason: "its console producer cannot write them (KIP-798, KIP-810)",

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::pin::Pin;
 
-use super::run::{Line, Run};
+use super::run::{Line, Restart, Run};
 use super::{
     describing, fetching, groups, idempotence, lookups, members, producing, sessions, topics,
 };
@@ -61,6 +61,10 @@ pub(crate) const EXPIRY: Chapter = Chapter {
     name: "expiry",
     script: |run| Box::pin(members::expiry::script(run)),
 };
+pub(crate) const RELOAD: Chapter = Chapter {
+    name: "reload",
+    script: |run| Box::pin(members::reload::script(run)),
+};
 pub(crate) const DESCRIBING: Chapter = Chapter {
     name: "describing",
     script: |run| Box::pin(describing::script(run)),
@@ -73,8 +77,13 @@ pub(crate) const TOPICS: Chapter = Chapter {
 impl Chapter {
     /// Runs the script and compares what comes back with what is written down.
     pub(crate) async fn check(self, broker: Broker) {
+        self.check_restarting(broker, None).await;
+    }
+
+    /// [`check`](Self::check) for a script that restarts its broker.
+    pub(crate) async fn check_restarting(self, broker: Broker, restart: Option<Restart>) {
         let is_real = matches!(broker, Broker::Real(_));
-        let mut run = Run::start(broker).await;
+        let mut run = Run::start(broker, restart).await;
         (self.script)(&mut run).await;
         let actual = run.transcript();
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -19,6 +19,7 @@ use crate::support::raw::Broker;
 #[case::states(chapter::STATES)]
 #[case::fixed(chapter::FIXED)]
 #[case::expiry(chapter::EXPIRY)]
+#[case::reload(chapter::RELOAD)]
 #[case::topics(chapter::TOPICS)]
 #[case::describing(chapter::DESCRIBING)]
 #[tokio::test(start_paused = true)]

@@ -2,9 +2,10 @@
 //!
 //! Each chapter is a script of requests, and `expected/<chapter>.txt` what 4.3.0 answers to them, a line per step. The
 //! fake is compared with it in every run of the tests, a real broker in those under `real`. With
-//! `OTTLA_TEST_RECORD=1` a real broker's answers are written down instead.
+//! `OTTLA_TEST_RECORD=1` a real broker's answers are written down instead. The chapter that restarts its broker is in
+//! `real::own` there.
 
-mod chapter;
+pub(crate) mod chapter;
 mod describing;
 mod fake;
 mod fetching;

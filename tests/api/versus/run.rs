@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,16 +48,22 @@ impl fmt::Display for Line {
     }
 }
 
+/// Kills a real broker and starts it again.
+pub(crate) type Restart = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>>;
+
 pub(crate) struct Run {
     broker: Broker,
+    restart: Option<Restart>,
     pub(crate) client: Raw,
     pub(crate) names: Names,
     lines: Vec<Line>,
 }
 
 impl Run {
-    pub(crate) async fn start(broker: Broker) -> Self {
+    /// `restart` is what a script needs that restarts a real broker.
+    pub(crate) async fn start(broker: Broker, restart: Option<Restart>) -> Self {
         Self {
+            restart,
             client: Raw::connect(&broker).await,
             broker,
             names: Names::default(),
@@ -66,6 +73,19 @@ impl Run {
 
     pub(crate) fn transcript(self) -> Vec<Line> {
         self.lines
+    }
+
+    /// Kills the broker and starts it again; every connection is gone then.
+    pub(crate) async fn restart(&mut self) {
+        match (&self.broker, &self.restart) {
+            (Broker::Fake(cluster), _) => {
+                cluster.kill_broker(1).await.expect("a broker");
+                cluster.start_broker(1).await.expect("a broker");
+            }
+            (Broker::Real(_), Some(restart)) => restart().await,
+            (Broker::Real(_), None) => panic!("others use this broker too"),
+        }
+        self.client = self.connect().await;
     }
 
     /// A second connection.

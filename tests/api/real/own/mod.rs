@@ -4,6 +4,7 @@ mod follower;
 mod leader_kill;
 mod load;
 mod moves;
+mod reload;
 mod restarts;
 mod trio;
 mod truncation;

@@ -67,6 +67,10 @@ impl Actor {
         }
     }
 
+    pub(super) async fn reconnect(&mut self, run: &Run) {
+        self.client = run.connect().await;
+    }
+
     /// A step on this member's connection.
     pub(super) async fn step<R: Request>(
         &mut self,
@@ -324,13 +328,19 @@ pub(super) async fn written(run: &mut Run, group: &str) {
 /// A new group, whose coordinator is ready.
 pub(super) async fn group(run: &mut Run, stem: &'static str) -> String {
     let group = run.unique(stem);
+    loaded(run, &group).await;
+    group
+}
+
+/// Waits until the group's coordinator is ready.
+pub(super) async fn loaded(run: &mut Run, group: &str) {
     let find = FindCoordinatorRequest {
-        coordinator_keys: vec![group.clone()],
+        coordinator_keys: vec![group.to_owned()],
         ..Default::default()
     };
     let fetch = OffsetFetchRequest {
         groups: vec![OffsetFetchRequestGroup {
-            group_id: group.clone(),
+            group_id: group.to_owned(),
             topics: None,
             ..Default::default()
         }],
@@ -342,7 +352,6 @@ pub(super) async fn group(run: &mut Run, stem: &'static str) -> String {
             && client.ask(&fetch).await.groups[0].error_code == 0
     })
     .await;
-    group
 }
 
 /// What a consumer of these topics joins with.

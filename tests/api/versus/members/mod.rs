@@ -4,4 +4,5 @@ mod actor;
 pub(super) mod expiry;
 pub(super) mod fixed;
 pub(super) mod joins;
+pub(super) mod reload;
 pub(super) mod states;

@@ -1,7 +1,8 @@
-//! Classic groups: members, generations, timers and what is refused when.
+//! Classic groups: members, generations, timers, and what is refused when.
 
 mod coordinators;
 mod fixed;
+mod listing;
 mod member;
 mod rebalances;
 mod releases;
