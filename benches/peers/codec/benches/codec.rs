@@ -253,6 +253,16 @@ fn join_group(c: &mut Criterion) {
             peer::JoinGroupResponse::decode(&mut black_box(&bytes).clone(), 9).expect("it decodes")
         });
     });
+    // What no decoder into a `String` and a `Bytes` for each member can be below.
+    group.bench_function("their memory alone", |b| {
+        b.iter(|| {
+            let members = response.members.iter().map(|member| {
+                let id = str::from_utf8(black_box(member.member_id.as_bytes()));
+                (id.map(str::to_owned), bytes.slice(..200))
+            });
+            members.collect::<Vec<_>>()
+        });
+    });
     group.finish();
 }
 

@@ -191,6 +191,17 @@ pub fn unsigned_varint(input: Input<'_>) -> Parsed<'_, u32> {
     {
         return Ok((rest, byte.into()));
     }
+    long_unsigned_varint(input)
+}
+
+#[inline(never)]
+fn long_unsigned_varint(input: Input<'_>) -> Parsed<'_, u32> {
+    // The rest are nearly all lengths of two bytes.
+    if let Some((bytes, rest)) = input.split(2)
+        && let [low, high @ ..0x80] = *bytes.as_slice()
+    {
+        return Ok((rest, u32::from(low & 0x7f) | u32::from(high) << 7));
+    }
     let (rest, value) = base128(input, 5)?;
     match u32::try_from(value) {
         Ok(value) => Ok((rest, value)),

@@ -46,10 +46,17 @@ fn varints() {
         }
     }
     assert_eq!(encoded(|out| out.unsigned_varint(300)), [0xac, 0x02][..]);
-    assert_eq!(
-        parse(&[0xff, 0xff, 0xff, 0xff, 0x0f, 9], unsigned_varint),
-        Ok((u32::MAX, 1))
-    );
+    for (bytes, value) in [
+        (&[0x7f, 9][..], 127),
+        (&[0x80, 0x01, 9], 128),
+        (&[0xac, 0x02, 9], 300),
+        (&[0x80, 0x00, 9], 0),
+        (&[0xff, 0x7f, 9], 16_383),
+        (&[0x80, 0x80, 0x01, 9], 16_384),
+        (&[0xff, 0xff, 0xff, 0xff, 0x0f, 9], u32::MAX),
+    ] {
+        assert_eq!(parse(bytes, unsigned_varint), Ok((value, 1)));
+    }
 }
 
 #[test]
