@@ -5,6 +5,7 @@ mod client;
 mod compaction;
 mod consumer;
 mod groups;
+mod lanes;
 mod producer;
 mod real;
 mod releases;

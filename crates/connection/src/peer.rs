@@ -43,7 +43,19 @@ impl fmt::Display for Peer {
 /// Which requests share a connection.
 ///
 /// A broker works on one request of a connection at a time and answers in order, so requests that
-/// may wait for long and requests that must not wait never share one.
+/// may wait for long and requests that must not wait never share one. Another group is another
+/// socket to the same address, with dials, pauses, throttles and failures of its own. This is how
+/// ottla's client chooses:
+///
+/// | [`Purpose`] | requests | whose | because |
+/// |---|---|---|---|
+/// | `Metadata` | Metadata, FindCoordinator, ListOffsets, OffsetForLeaderEpoch, InitProducerId of idempotent producers | all share it | brokers answer at once, and everything else waits for these answers |
+/// | `Admin` | every call of an administrator, DeleteRecords and raw requests among them | all share it | changing a topic takes as long as it takes |
+/// | `Produce` | Produce | all share it | may be large, wait for replicas, and be throttled; a partition's batches are in order on one connection only |
+/// | `Fetch` | Fetch, over two groups: what waits for records, and what became ready meanwhile | a consumer's own | waits for records, and a broker's answer may be large |
+/// | `Join` | JoinGroup, SyncGroup | a consumer's own | a coordinator parks them for minutes |
+/// | `Coordination` | Heartbeat, OffsetCommit, OffsetFetch, LeaveGroup | a consumer's own | they keep the membership, whatever else goes on |
+/// | `Transaction` | everything with a transaction coordinator | a producer's own | an end waits for markers |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionGroup {
     /// What the requests are for.

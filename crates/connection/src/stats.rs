@@ -15,6 +15,8 @@ pub struct PoolStats {
     pub dials: u64,
     /// Tries to connect that failed.
     pub dial_failures: u64,
+    /// Connections closed so far because nothing had been asked of them for long.
+    pub idle_closes: u64,
     /// Bytes read so far.
     pub bytes_in: u64,
     /// Bytes written so far.
@@ -35,6 +37,7 @@ pub(crate) struct Counters {
     dialing: AtomicU64,
     dials: AtomicU64,
     dial_failures: AtomicU64,
+    idle_closes: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     requests: AtomicU64,
@@ -49,6 +52,7 @@ impl Counters {
             connections_dialing: self.dialing.load(Relaxed),
             dials: self.dials.load(Relaxed),
             dial_failures: self.dial_failures.load(Relaxed),
+            idle_closes: self.idle_closes.load(Relaxed),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
             requests: self.requests.load(Relaxed),
@@ -73,8 +77,9 @@ impl Counters {
         self.open.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn closed(&self) {
+    pub(crate) fn closed(&self, idle: bool) {
         self.open.fetch_sub(1, Relaxed);
+        self.idle_closes.fetch_add(idle.into(), Relaxed);
     }
 
     pub(crate) fn read(&self, bytes: usize) {

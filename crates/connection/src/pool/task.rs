@@ -110,7 +110,8 @@ impl Attempt {
                 debug!(%reason, "closed");
             }
         }
-        self.shared.counters.closed();
+        let idle = matches!(reason, CloseReason::Idle);
+        self.shared.counters.closed(idle);
         self.shared.lock().ended(&self.begun.key, self.begun.id);
     }
 }

@@ -14,6 +14,8 @@ use crate::error::{CloseReason, DialError};
 use crate::peer::Purpose;
 use crate::testing::{Broker, Dials, VERSION, named, network};
 
+mod crowd;
+
 const SHARED: ConnectionGroup = ConnectionGroup::shared(Purpose::Produce);
 
 fn address(node: i32) -> HostPort {

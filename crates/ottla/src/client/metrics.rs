@@ -14,6 +14,8 @@ pub struct ClientMetrics {
     pub dials: u64,
     /// Tries to connect that failed.
     pub dial_failures: u64,
+    /// Connections closed so far because nothing had been asked of them for `connections.max.idle.ms`.
+    pub idle_closes: u64,
     /// Bytes read from brokers so far.
     pub bytes_in: u64,
     /// Bytes written to brokers so far.
@@ -38,6 +40,7 @@ impl Core {
             connections_open: pool.connections_open,
             dials: pool.dials,
             dial_failures: pool.dial_failures,
+            idle_closes: pool.idle_closes,
             bytes_in: pool.bytes_in,
             bytes_out: pool.bytes_out,
             requests: pool.requests,
