@@ -1,11 +1,13 @@
-//! The consumer under random faults and a restless caller: what it hands out is exactly the log's live
-//! records, in order, once. A seed is a run, and a run can be repeated: `OTTLA_TEST_SEED` runs one seed
+//! Two consumers of a client under random faults and with restless callers: what each hands out is exactly the
+//! log's live records, in order, once, and what it commits passes over none of them. A seed is a run, and a run can be repeated: `OTTLA_TEST_SEED` runs one seed
 //! alone, `OTTLA_TEST_LONG` 10,000 of them.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -14,6 +16,7 @@ use ottla_codec::ErrorCode;
 use ottla_codec::messages::fetch::FetchRequest;
 use ottla_codec::messages::list_offsets::ListOffsetsRequest;
 use ottla_codec::messages::metadata::MetadataRequest;
+use ottla_codec::messages::offset_commit::OffsetCommitRequest;
 use ottla_codec::messages::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use ottla_fake::{FakeCluster, LoggedRequest, Record};
 use tokio::runtime::Builder;
@@ -24,6 +27,8 @@ use crate::support::PATIENCE;
 
 const PARTITIONS: i32 = 4;
 const STEPS: usize = 120;
+/// Of the two consumers.
+const GROUPS: [&str; 2] = ["one", "two"];
 
 /// The caller's side of a run: what it may expect of each partition.
 struct Caller<'a> {
@@ -35,8 +40,12 @@ struct Caller<'a> {
     next: BTreeMap<i32, i64>,
     paused: BTreeSet<i32>,
     /// Offsets of aborted records.
-    aborted: BTreeSet<(i32, i64)>,
+    aborted: Rc<RefCell<BTreeSet<(i32, i64)>>>,
+    /// Whether it writes what both read.
+    writes: bool,
+    group: &'static str,
     delivered: usize,
+    committed: usize,
 }
 
 impl Caller<'_> {
@@ -47,8 +56,12 @@ impl Caller<'_> {
         log.iter()
             .filter(|record| record.control.is_none() && record.offset < end)
             .map(|record| record.offset)
-            .filter(|&at| !(self.read_committed && self.aborted.contains(&(partition, at))))
+            .filter(|&at| !(self.read_committed && self.is_aborted(partition, at)))
             .collect()
+    }
+
+    fn is_aborted(&self, partition: i32, offset: i64) -> bool {
+        self.aborted.borrow().contains(&(partition, offset))
     }
 
     async fn end(&self, partition: i32) -> i64 {
@@ -67,7 +80,7 @@ impl Caller<'_> {
             !self.paused.contains(&partition),
             "{expected}: it is paused"
         );
-        let aborted = self.aborted.contains(&(partition, offset));
+        let aborted = self.is_aborted(partition, offset);
         assert!(
             !(self.read_committed && aborted),
             "{expected}: it is aborted"
@@ -143,8 +156,8 @@ impl Caller<'_> {
                 let commit = self.rng.bool();
                 if !commit {
                     let offsets = info.log_end..info.log_end + count;
-                    self.aborted
-                        .extend(offsets.map(|offset| (partition, offset)));
+                    let mut aborted = self.aborted.borrow_mut();
+                    aborted.extend(offsets.map(|offset| (partition, offset)));
                 }
                 let written = self
                     .cluster
@@ -197,11 +210,37 @@ impl Caller<'_> {
         }
     }
 
+    /// Commits where it is.
+    async fn commit(&mut self) {
+        let positions = self.consumer.positions();
+        let commit = self.consumer.commit_positions();
+        for (name, at) in &positions {
+            let next = self.next[&name.partition];
+            assert!(at.offset >= next, "{name}: {} and not {next}", at.offset);
+            let live = self.live(name.partition).await;
+            let lost: Vec<_> = live
+                .iter()
+                .filter(|&&live| live >= next && live < at.offset)
+                .collect();
+            assert!(lost.is_empty(), "{name}: {lost:?} passed over by a commit");
+        }
+        // Its coordinator may be gone for longer than the commit may take.
+        if commit.await.is_ok() {
+            let committed = self.cluster.committed(self.group).await.unwrap();
+            for (name, at) in positions {
+                let key = (name.topic.to_string(), name.partition);
+                assert_eq!(committed[&key].offset, at.offset, "{name}");
+                self.committed += 1;
+            }
+        }
+    }
+
     async fn act(&mut self) {
         for _ in 0..STEPS {
-            match self.rng.u32(..10) {
-                0..4 => self.write().await,
+            match self.rng.u32(..12) {
+                0..4 if self.writes => self.write().await,
                 4..6 => self.meddle().await,
+                6 => self.commit().await,
                 _ => {
                     let time = Duration::from_millis(self.rng.u64(0..300));
                     self.read(time).await;
@@ -249,7 +288,7 @@ async fn break_things(cluster: &FakeCluster, rng: &mut fastrand::Rng) {
         let broker = rng.i32(1..=3);
         let partition = rng.i32(0..PARTITIONS);
         let fetch = || cluster.on::<FetchRequest>().broker(broker);
-        match rng.u32(..20) {
+        match rng.u32(..22) {
             0 => cluster.cut_connections(broker).await.unwrap(),
             1 => drop(fetch().apply_then_close()),
             2 => drop(fetch().apply_then_drop_response()),
@@ -277,6 +316,19 @@ async fn break_things(cluster: &FakeCluster, rng: &mut fastrand::Rng) {
                 );
             }
             15 => drop(cluster.evict_fetch_sessions(broker).await.unwrap()),
+            20 => {
+                let group = *rng.choice(GROUPS.iter()).unwrap();
+                cluster.move_coordinator(group, broker).await.unwrap();
+            }
+            21 => {
+                let commit = cluster.on::<OffsetCommitRequest>();
+                drop(match rng.u32(..4) {
+                    0 => commit.close(),
+                    1 => commit.apply_then_close(),
+                    2 => commit.delay(Duration::from_millis(rng.u64(1..2000))),
+                    _ => commit.error(ErrorCode::CoordinatorLoadInProgress),
+                });
+            }
             16 => match down.take() {
                 Some(broker) => cluster.start_broker(broker).await.unwrap(),
                 None => {
@@ -307,6 +359,7 @@ const REFUSALS: &[ErrorCode] = &[
 /// What a run leaves behind.
 struct Traces {
     delivered: usize,
+    committed: usize,
     requests: Vec<LoggedRequest>,
 }
 
@@ -320,35 +373,45 @@ async fn run(seed: u64) -> Traces {
             .fetch_session_slots(slots)
     })
     .await;
-    let read_committed = rng.bool();
-    let isolation = match read_committed {
-        true => IsolationLevel::ReadCommitted,
-        false => IsolationLevel::ReadUncommitted,
-    };
-    let consumer = fixture.consumer(|settings| {
-        settings
-            .auto_offset_reset(AutoOffsetReset::Earliest)
-            .isolation_level(isolation)
-            .request_timeout(Duration::from_secs(2))
-            .max_partition_fetch_bytes(*rng.choice([100, 500, 1 << 20].iter()).unwrap())
-            .memory_limit(*rng.choice([300, 3000, 1 << 20].iter()).unwrap())
+    let aborted = Rc::default();
+    let mut callers = GROUPS.map(|group| {
+        let mut rng = rng.fork();
+        let read_committed = rng.bool();
+        let isolation = match read_committed {
+            true => IsolationLevel::ReadCommitted,
+            false => IsolationLevel::ReadUncommitted,
+        };
+        let consumer = fixture.consumer(|settings| {
+            settings
+                .group_id(group)
+                .auto_commit(false)
+                .auto_offset_reset(AutoOffsetReset::Earliest)
+                .isolation_level(isolation)
+                .request_timeout(Duration::from_secs(2))
+                .max_partition_fetch_bytes(*rng.choice([100, 500, 1 << 20].iter()).unwrap())
+                .memory_limit(*rng.choice([300, 3000, 1 << 20].iter()).unwrap())
+        });
+        let starts = (0..PARTITIONS).map(|partition| (tp(partition), StartFrom::Offset(0)));
+        consumer.assign(starts).unwrap();
+        Caller {
+            cluster: &fixture.cluster,
+            consumer,
+            rng,
+            read_committed,
+            next: (0..PARTITIONS).map(|partition| (partition, 0)).collect(),
+            paused: BTreeSet::new(),
+            aborted: Rc::clone(&aborted),
+            writes: group == GROUPS[0],
+            group,
+            delivered: 0,
+            committed: 0,
+        }
     });
-    let starts = (0..PARTITIONS).map(|partition| (tp(partition), StartFrom::Offset(0)));
-    consumer.assign(starts).unwrap();
     let mut chaos = rng.fork();
-    let mut caller = Caller {
-        cluster: &fixture.cluster,
-        consumer,
-        rng,
-        read_committed,
-        next: (0..PARTITIONS).map(|partition| (partition, 0)).collect(),
-        paused: BTreeSet::new(),
-        aborted: BTreeSet::new(),
-        delivered: 0,
-    };
+    let [first, second] = &mut callers;
     tokio::select! {
         biased;
-        () = caller.act() => {}
+        _ = async { tokio::join!(first.act(), second.act()) } => {}
         () = break_things(&fixture.cluster, &mut chaos) => unreachable!("it never ends"),
     }
     // Everything is handed out while faults go on, or after they have ended.
@@ -358,12 +421,16 @@ async fn run(seed: u64) -> Traces {
         // It may be up already.
         drop(fixture.cluster.start_broker(broker).await);
     }
-    caller.drain().await;
-    let delivered = caller.delivered;
-    drop(caller);
+    for caller in &mut callers {
+        caller.drain().await;
+    }
+    let delivered = callers.iter().map(|caller| caller.delivered).sum();
+    let committed = callers.iter().map(|caller| caller.committed).sum();
+    drop(callers);
     fixture.assert_clean().await;
     Traces {
         delivered,
+        committed,
         requests: fixture.cluster.requests().await.unwrap(),
     }
 }
@@ -385,14 +452,15 @@ fn what_is_handed_out_is_what_is_live_in_order_and_once() {
             seed..seed + 1
         }
         Err(_) if std::env::var_os("OTTLA_TEST_LONG").is_some() => 0..10_000,
-        Err(_) => 0..200,
+        Err(_) => 0..100,
     };
-    let (mut runs, mut delivered, mut requests) = (0, 0, 0);
+    let (mut runs, mut delivered, mut committed, mut requests) = (0, 0, 0, 0);
     for seed in seeds {
         match catch_unwind(AssertUnwindSafe(|| run_alone(seed))) {
             Ok(traces) => {
                 runs += 1;
                 delivered += traces.delivered;
+                committed += traces.committed;
                 requests += traces.requests.len();
             }
             Err(panic) => {
@@ -401,10 +469,12 @@ fn what_is_handed_out_is_what_is_live_in_order_and_once() {
             }
         }
     }
-    eprintln!("{runs} runs: {delivered} records handed out, {requests} requests");
+    eprintln!(
+        "{runs} runs: {delivered} records handed out, {committed} offsets committed, {requests} requests"
+    );
     // One run may be a quiet one.
-    let lively = runs < 100 || delivered > runs * 50;
-    assert!(lively, "{delivered} records in {runs} runs");
+    let lively = runs < 100 || delivered > runs * 50 && committed > runs * 10;
+    assert!(lively, "{delivered} and {committed} in {runs} runs");
 }
 
 #[test]
