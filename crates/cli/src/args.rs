@@ -14,7 +14,7 @@ use ottla_fake::Release;
 use crate::consume::{Start, Wanted};
 use crate::groups::Groups;
 use crate::text::Text;
-use crate::verifiable::VerifiableProducer;
+use crate::verifiable::{VerifiableConsumer, VerifiableProducer};
 
 /// Produce, consume and look after Kafka from a terminal.
 ///
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Produce numbers and report each as an event, as Kafka's system tests expect it of a producer
     VerifiableProducer(VerifiableProducer),
+    /// Consume as a member of a group and report it as events, as Kafka's system tests expect it of a consumer
+    VerifiableConsumer(VerifiableConsumer),
 }
 
 /// How to reach a cluster.
@@ -383,6 +385,7 @@ impl CommandLine {
             Command::Demo(demo) => demo.verbosity,
             Command::Bench(bench) => bench.load().common.verbosity,
             Command::VerifiableProducer(producer) => producer.tool.verbosity(),
+            Command::VerifiableConsumer(consumer) => consumer.tool.verbosity(),
         };
         self.common.verbosity.merge(later)
     }

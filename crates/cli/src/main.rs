@@ -95,6 +95,9 @@ fn run(line: CommandLine) -> Result<()> {
             Command::VerifiableProducer(command) => {
                 verifiable::produce(command, common, &environment).await
             }
+            Command::VerifiableConsumer(command) => {
+                verifiable::consume(command, common, &environment).await
+            }
         }
     });
     // Reading stdin cannot be called back: nothing waits for such threads.

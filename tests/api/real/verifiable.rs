@@ -1,10 +1,11 @@
 //! The tools of Kafka's system tests: what Java's print, and what the program prints in their place.
 
-use serde_json::{Value, json};
+use ottla::Record;
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::program::ottla;
-use crate::support::real;
+use crate::support::{PATIENCE, real};
 
 fn parse(stdout: &[u8]) -> Vec<Value> {
     let stdout = String::from_utf8(stdout.to_vec()).expect("UTF-8");
@@ -30,11 +31,16 @@ fn comparable(mut event: Value, topic: &str) -> Value {
     if let Some(rate) = fields.remove("avg_throughput") {
         assert!(rate.is_f64(), "{rate}");
     }
-    if let Some(name) = fields.get_mut("topic") {
-        assert_eq!(name, topic);
-        *name = json!("topic");
-    }
-    event
+    let lists = ["partitions", "offsets"].map(|name| fields.get(name).cloned());
+    let inner = lists.into_iter().flatten();
+    let inner: Vec<Value> = inner
+        .flat_map(|list| list.as_array().expect("a list").clone())
+        .collect();
+    assert!(inner.iter().all(|partition| partition["topic"] == topic));
+    let named = serde_json::to_string(&event)
+        .expect("JSON")
+        .replace(topic, "topic");
+    serde_json::from_str(&named).expect("JSON")
 }
 
 #[tokio::test]
@@ -55,6 +61,47 @@ async fn the_producers_events_are_javas() {
                 true => java("VerifiableProducer", &arguments).await,
                 false => {
                     let arguments = format!("verifiable-producer {arguments}");
+                    parse(&ottla(&arguments, b"").await.good().stdout)
+                }
+            };
+            let events = events.into_iter().map(|event| comparable(event, &topic));
+            said.push(events.collect::<Vec<_>>());
+        }
+        assert_eq!(said[0], said[1], "{flags}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn the_consumers_events_are_javas() {
+    let client = real::client();
+    let brokers = real::brokers();
+    let topic = real::topic(&client, "events", 1, &[]).await;
+    // In one batch, as both report what they are given at once.
+    let producer = client.producer().linger(PATIENCE).build().unwrap();
+    for n in 0..5 {
+        let (key, value) = (format!("k{n}"), format!("v{n}"));
+        let record = Record::to(&topic).key(&key).value(&value);
+        drop(producer.send(record).await.unwrap());
+    }
+    producer.close(PATIENCE).await.unwrap();
+    for flags in [
+        "--max-messages 5",
+        "--max-messages 3 --verbose --reset-policy earliest",
+        "--max-messages 5 --enable-autocommit --session-timeout 10000 \
+         --assignment-strategy org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+        "--max-messages 5 --group-instance-id fixed \
+         --assignment-strategy org.apache.kafka.clients.consumer.RoundRobinAssignor",
+    ] {
+        let mut said = Vec::new();
+        for theirs in [true, false] {
+            let group = real::unique("verified");
+            let arguments =
+                format!("--bootstrap-server {brokers} --topic {topic} --group-id {group} {flags}");
+            let events = match theirs {
+                true => java("VerifiableConsumer", &arguments).await,
+                false => {
+                    let arguments = format!("verifiable-consumer {arguments}");
                     parse(&ottla(&arguments, b"").await.good().stdout)
                 }
             };

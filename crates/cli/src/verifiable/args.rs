@@ -65,6 +65,86 @@ pub(crate) struct VerifiableProducer {
     pub(crate) tool: Tool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct VerifiableConsumer {
+    /// The topic to consume
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) topic: String,
+    /// The group to join
+    #[arg(long, value_name = "GROUP", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) group_id: String,
+    /// classic or consumer
+    #[arg(long, value_name = "PROTOCOL", default_value = "classic")]
+    group_protocol: String,
+    /// The coordinator's assignor, for the protocol consumer
+    #[arg(long, value_name = "NAME")]
+    group_remote_assignor: Option<String>,
+    /// The lasting id of a static member
+    #[arg(long, value_name = "ID")]
+    group_instance_id: Option<String>,
+    /// How many records to consume; for ever if it is negative
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = -1,
+        allow_negative_numbers = true
+    )]
+    pub(crate) max_messages: i64,
+    /// How long the coordinator waits for a sign of life, in milliseconds
+    #[arg(long, value_name = "MILLIS", default_value_t = 30_000)]
+    session_timeout: u32,
+    /// Report each record
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// Have the client commit by itself, instead of after each batch
+    #[arg(long)]
+    pub(crate) enable_autocommit: bool,
+    /// Where to start without a committed offset: earliest, latest, none
+    #[arg(long, value_name = "POLICY", default_value = "earliest")]
+    reset_policy: String,
+    /// Assignors by the names of Java's classes, separated by commas
+    #[arg(
+        long,
+        value_name = "CLASS,…",
+        default_value = "org.apache.kafka.clients.consumer.RangeAssignor"
+    )]
+    assignment_strategy: String,
+    /// Properties of the consumer; flags win over them
+    #[arg(
+        long = "command-config",
+        alias = "consumer.config",
+        value_name = "FILE"
+    )]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tool: Tool,
+}
+
+impl VerifiableConsumer {
+    pub(super) fn settings(&self, common: Common, environment: &Environment) -> Result<Settings> {
+        let file = self.config.clone();
+        let common = common.merge(Common {
+            file,
+            ..Common::default()
+        });
+        let mut settings = self.tool.settings(common, environment)?;
+        settings.set("group.protocol", self.group_protocol.to_ascii_lowercase());
+        if self.group_protocol.eq_ignore_ascii_case("classic") {
+            settings.set("partition.assignment.strategy", &self.assignment_strategy);
+        } else if let Some(assignor) = &self.group_remote_assignor {
+            settings.set("group.remote.assignor", assignor);
+        }
+        settings.set("group.id", &self.group_id);
+        if let Some(id) = &self.group_instance_id {
+            settings.set("group.instance.id", id);
+        }
+        settings.set("session.timeout.ms", self.session_timeout);
+        settings.set("enable.auto.commit", self.enable_autocommit);
+        settings.set("auto.offset.reset", &self.reset_policy);
+        Ok(settings)
+    }
+}
+
 /// What Java's tools have in common.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Tool {

@@ -13,3 +13,4 @@ mod support;
 mod topics;
 mod usage;
 mod verifiable;
+mod verifiable_consumer;

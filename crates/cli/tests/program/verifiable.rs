@@ -1,4 +1,4 @@
-//! `ottla verifiable-producer`, held to the contract of Kafka's system tests.
+//! `ottla verifiable-producer`, held to the contract of Kafka's system tests; what its consumer is held to is beside it.
 
 use ottla_fake::codec::messages::produce::ProduceRequest;
 use ottla_fake::codec::{ApiKey, ErrorCode};
@@ -17,7 +17,7 @@ fn producer(cluster: &FakeCluster, arguments: &str) -> String {
 
 /// The events of a run that ended as it should.
 #[track_caller]
-fn events(ended: Ended) -> Vec<Value> {
+pub(crate) fn events(ended: Ended) -> Vec<Value> {
     let stdout = ended.good();
     stdout
         .lines()
@@ -47,7 +47,7 @@ fn names(events: &[Value]) -> Vec<&str> {
 }
 
 /// Everything but when it was.
-fn untimed(event: &Value) -> Value {
+pub(crate) fn untimed(event: &Value) -> Value {
     let mut event = event.clone();
     let timestamp = event.as_object_mut().unwrap().remove("timestamp");
     assert!(timestamp.unwrap().as_u64().unwrap() > 1_700_000_000_000);
@@ -161,24 +161,24 @@ async fn a_file_wins_over_flags_in_either_spelling() {
 }
 
 /// Reads events as they come.
-struct Running {
-    child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Running {
-    fn start(cluster: &FakeCluster, arguments: &str) -> Self {
-        let mut child = command(&producer(cluster, arguments)).spawn().unwrap();
+    pub(crate) fn start(arguments: &str) -> Self {
+        let mut child = command(arguments).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
-    async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         let line = self.lines.next_line().await.unwrap()?;
         Some(serde_json::from_str(&line).unwrap())
     }
 
-    async fn rest(mut self) -> Vec<Value> {
+    pub(crate) async fn rest(mut self) -> Vec<Value> {
         let mut rest = Vec::new();
         while let Some(event) = self.next().await {
             rest.push(event);
@@ -193,7 +193,7 @@ async fn a_signal_flushes_closes_and_is_no_failure() {
     for name in ["-INT", "-TERM"] {
         let cluster = cluster(1).await;
         let held = cluster.on::<ProduceRequest>().times(1).hold();
-        let mut running = Running::start(&cluster, "--throughput 1000");
+        let mut running = Running::start(&producer(&cluster, "--throughput 1000"));
         assert_eq!(running.next().await.unwrap()["name"], "startup_complete");
         held.arrived().await.unwrap();
         signal(&running.child, name).await;
@@ -214,7 +214,7 @@ async fn a_signal_flushes_closes_and_is_no_failure() {
 #[tokio::test]
 async fn a_second_signal_gives_up_and_says_so_of_each_record() {
     let cluster = cluster(1).await;
-    let mut running = Running::start(&cluster, "--throughput 100");
+    let mut running = Running::start(&producer(&cluster, "--throughput 100"));
     assert_eq!(running.next().await.unwrap()["name"], "startup_complete");
     assert_eq!(
         running.next().await.unwrap()["name"],
@@ -247,7 +247,7 @@ async fn a_second_signal_gives_up_and_says_so_of_each_record() {
 #[tokio::test]
 async fn events_come_as_they_happen() {
     let cluster = cluster(1).await;
-    let mut running = Running::start(&cluster, "--throughput 20");
+    let mut running = Running::start(&producer(&cluster, "--throughput 20"));
     for expected in [
         "startup_complete",
         "producer_send_success",
