@@ -106,6 +106,8 @@ async fn the_consumers_events_are_javas() {
                 }
             };
             let events = events.into_iter().map(|event| comparable(event, &topic));
+            // Java's of 4.3 asks itself to shut down, once it has.
+            let events = events.filter(|event| event["name"] != "shutdown_requested");
             said.push(events.collect::<Vec<_>>());
         }
         assert_eq!(said[0], said[1], "{flags}");

@@ -71,7 +71,7 @@ impl Run {
             // Whatever has begun is done, and told, before the next thing is looked at.
             tokio::select! {
                 biased;
-                _ = interrupt.heard() => return Ok(()),
+                _ = interrupt.heard() => self.stop(),
                 Some(rebalance) = self.rebalances.next() => told(&mut self.events, &rebalance),
                 batch = self.consumer.next() => match batch {
                     Ok(Some(batch)) => self.consumed(&batch, interrupt).await?,
@@ -135,7 +135,7 @@ impl Run {
             biased;
             outcome = commit => outcome,
             _ = interrupt.heard() => {
-                self.left = 0;
+                self.stop();
                 return Ok(());
             }
         };
@@ -153,6 +153,12 @@ impl Run {
                 Ok(())
             }
         }
+    }
+
+    /// A signal has come.
+    fn stop(&mut self) {
+        self.left = 0;
+        self.events.push("shutdown_requested", json!({}));
     }
 
     /// Leaves the group; what it gives up by that is told as well.
