@@ -4,6 +4,7 @@ use ottla::{Admin, Client};
 use ottla_fake::FakeCluster;
 
 use super::groups::{self, Names};
+use super::members;
 use crate::support::fake;
 
 /// Three brokers, and names of groups that different ones coordinate.
@@ -35,4 +36,15 @@ async fn offsets_are_set_and_listed() {
 #[tokio::test(start_paused = true)]
 async fn groups_without_members_come_and_go() {
     on_the_fake(groups::groups_without_members_come_and_go).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_seen_and_removed() {
+    let (cluster, client, names) = world().await;
+    let join = async |group: &str, topic: &str, instance: Option<&str>, id: &str| {
+        let client = fake::client_of(&cluster).client_id(id);
+        members::join(client.build().unwrap(), group, topic, instance)
+    };
+    members::are_seen_and_removed(&client.admin(), &names, join).await;
+    assert_eq!(cluster.violations().await.unwrap(), []);
 }

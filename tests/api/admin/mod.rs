@@ -3,3 +3,4 @@
 mod fake;
 mod faults;
 pub(crate) mod groups;
+pub(crate) mod members;

@@ -1,12 +1,12 @@
 //! Groups of Java's consumers, as an admin sees and treats them.
 
-use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
 
-use ottla::{Admin, GroupDescription, GroupState, GroupType, ListGroups, Record, TopicPartition};
+use ottla::{Admin, Client, GroupState, GroupType, ListGroups, Record, TopicPartition};
 
 use super::program::ottla;
-use crate::admin::groups::{self, Names, assert_not_empty, assert_unknown, refusal};
+use crate::admin::groups::{self, Names, assert_not_empty};
+use crate::admin::members::{self, assigned, settled};
 use crate::support::{PATIENCE, eventually, real};
 
 fn admin() -> Admin {
@@ -47,129 +47,41 @@ impl Member {
         let child = command.stdout(Stdio::null()).spawn();
         Self(child.expect("Java runs"))
     }
-
-    /// Ends it without a word to the coordinator.
-    fn kill(&mut self) {
-        self.0.kill().expect("it can be killed");
-        self.0.wait().expect("it ends");
-    }
 }
 
+/// Ends it without a word to the coordinator.
 impl Drop for Member {
     fn drop(&mut self) {
-        // Fails only if it has ended already.
+        // Fails only where it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The group, once it has this many members and is stable.
-async fn settled(admin: &Admin, group: &str, members: usize) -> GroupDescription {
-    let mut settled = None;
-    eventually("the group is stable", async || {
-        let described = admin.describe_group(group).await;
-        settled = described.ok().filter(|described| {
-            described.state == GroupState::Stable && described.members.len() == members
-        });
-        settled.is_some()
-    })
-    .await;
-    settled.expect("it just was")
-}
-
-/// What each member has, checked to be everything once.
-fn assigned(group: &GroupDescription, topic: &str, partitions: i32) -> Vec<Vec<TopicPartition>> {
-    let members = group.members.iter();
-    let each: Vec<_> = members
-        .map(|member| member.assignment.clone().unwrap())
-        .collect();
-    let mut all: Vec<_> = each.iter().flatten().cloned().collect();
-    all.sort();
-    let topic: Vec<_> = (0..partitions)
-        .map(|p| TopicPartition::new(topic, p))
-        .collect();
-    assert_eq!(all, topic);
-    each
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn members_of_a_classic_group_are_seen_and_removed() {
+    let join = async |group: &str, topic: &str, instance: Option<&str>, client: &str| {
+        let instance = instance.map(|id| format!("group.instance.id={id}"));
+        let mut properties = vec![format!("client.id={client}")];
+        properties.extend(instance);
+        let properties: Vec<&str> = properties.iter().map(String::as_str).collect();
+        Member::join(group, topic, &properties)
+    };
+    members::are_seen_and_removed(&admin(), &names().await, join).await;
 }
 
 #[tokio::test]
 #[ignore = "needs a Kafka broker: cargo xtask test"]
-async fn members_of_a_classic_group_are_seen_and_removed() {
-    let (admin, Names { topic, groups }) = (admin(), names().await);
-    let group = &groups[0];
-    let mut fixed = Member::join(group, &topic, &["group.instance.id=fixed", "client.id=one"]);
-    let mut loose = Member::join(group, &topic, &["client.id=two"]);
-    let described = settled(&admin, group, 2).await;
-    assert_eq!(described.group_type, GroupType::Classic);
-    assert_eq!(
-        (&*described.protocol_type, &*described.protocol),
-        ("consumer", "range")
-    );
-    let members = described.members.iter();
-    let clients = members.map(|m| (m.instance_id.as_deref(), &*m.client_id));
-    let clients: BTreeSet<_> = clients.collect();
-    assert_eq!(clients, [(Some("fixed"), "one"), (None, "two")].into());
-    assert!(
-        described
-            .members
-            .iter()
-            .all(|member| !member.host.is_empty())
-    );
-    assert!(
-        described
-            .members
-            .is_sorted_by_key(|member| &member.member_id)
-    );
-    let each = assigned(&described, &topic, 3);
-    assert!(each.iter().all(|partitions| !partitions.is_empty()));
-    let stable = ListGroups::new().states([GroupState::Stable]);
-    let listed = admin.list_groups(stable).await.unwrap().complete().unwrap();
-    let listed = listed.iter().find(|listing| listing.group_id == *group);
-    assert_eq!(listed.unwrap().protocol_type, "consumer");
-
-    // What would pull the rug from under them is refused.
-    let deleted = admin.delete_groups(&groups).await;
-    assert_not_empty(&deleted[group], group);
-    assert_unknown(&deleted[&groups[1]], &groups[1]);
-    let first = TopicPartition::new(topic.as_str(), 0);
-    let set = admin.alter_group_offsets(group, [(first.clone(), 1)]).await;
-    assert_not_empty(&set, group);
-    let deleted = admin
-        .delete_group_offsets(group, [first.clone()])
-        .await
-        .unwrap();
-    assert_eq!(refusal(&deleted[&first]), "GROUP_SUBSCRIBED_TO_TOPIC");
-
-    // Long before its session would have ended.
-    fixed.kill();
-    let removed = admin
-        .remove_members(group, ["fixed", "nobody"], "it is gone")
-        .await
-        .unwrap();
-    assert!(removed["fixed"].is_ok(), "{removed:?}");
-    assert_eq!(refusal(&removed["nobody"]), "UNKNOWN_MEMBER_ID");
-    let alone = settled(&admin, group, 1).await;
-    assert_eq!(assigned(&alone, &topic, 3).len(), 1);
-
-    loose.kill();
-    let removed = admin
-        .remove_all_members(group, "all of them")
-        .await
-        .unwrap();
-    let ids: Vec<_> = removed.keys().collect();
-    assert_eq!(ids, [&alone.members[0].member_id]);
-    assert!(removed.values().all(Result::is_ok), "{removed:?}");
-    let described = admin.describe_group(group).await.unwrap();
-    assert_eq!(
-        (described.state, described.members.len()),
-        (GroupState::Empty, 0)
-    );
-    assert_eq!(admin.remove_all_members(group, "").await.unwrap().len(), 0);
-    let offsets = [(first.clone(), 1)];
-    let set = admin.alter_group_offsets(group, offsets).await.unwrap();
-    assert!(set[&first].is_ok());
-    assert!(admin.delete_groups([group]).await[group].is_ok());
-    assert_unknown(&admin.describe_group(group).await, group);
+async fn members_of_our_own_are_seen_and_removed() {
+    let join = async |group: &str, topic: &str, instance: Option<&str>, client: &str| {
+        let servers = real::brokers();
+        let client = Client::builder()
+            .bootstrap_servers(servers)
+            .client_id(client);
+        members::join(client.build().unwrap(), group, topic, instance)
+    };
+    members::are_seen_and_removed(&admin(), &names().await, join).await;
 }
 
 #[tokio::test]
@@ -248,7 +160,7 @@ async fn the_program_describes_resets_and_deletes() {
     ))
     .await;
     assert_eq!(reset[1], [&*topic, "1", "-", "0"]);
-    let mut member = Member::join(group, &topic, &["client.id=reader"]);
+    let member = Member::join(group, &topic, &["client.id=reader"]);
     let described = settled(&admin, group, 1).await;
     let id = &*described.members[0].member_id;
     // What it commits by itself comes five seconds later at the earliest.
@@ -283,7 +195,7 @@ async fn the_program_describes_resets_and_deletes() {
         assert!(ended.stderr.ends_with(&said), "{}", ended.stderr);
     }
 
-    member.kill();
+    drop(member);
     admin.remove_all_members(group, "").await.unwrap();
     let json = ottla(&format!("groups describe {group} --json"), b"")
         .await
