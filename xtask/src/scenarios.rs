@@ -103,6 +103,11 @@ const IMPOSSIBLE: &[Impossible] = &[
         reason: "groups are listed by state since 2.6 (KIP-518)",
     },
     Impossible {
+        scenario: "admin::fake::members_are_seen_and_removed",
+        kafka: &["2.1"],
+        reason: "members are static since 2.3, and removed by others since 2.4 (KIP-345)",
+    },
+    Impossible {
         scenario: "consumer::faults::f18_going_back_and_forth_between_leader_and_follower_repeats_nothing",
         kafka: &["2.1"],
         reason: "followers are read from since 2.4 (KIP-392)",

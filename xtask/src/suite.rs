@@ -148,7 +148,7 @@ fn with_broker(
 const OLDER: &[&str] = &["2.1", "2.4", "3.0"];
 
 /// The modules whose clusters are of the release that is asked for.
-const PLAYED: [&str; 3] = ["client::", "producer::", "consumer::"];
+const PLAYED: [&str; 4] = ["admin::", "client::", "producer::", "consumer::"];
 
 /// The module whose tests start clusters of their own.
 const OWN: &str = "real::own::";
