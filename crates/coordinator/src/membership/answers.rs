@@ -18,6 +18,9 @@ use super::{
 };
 use crate::Refusal;
 
+/// How often in a row a static member that is fenced takes itself for the culprit.
+const MOST_DOUBTS: u32 = 3;
+
 /// Each takes the token of its request; an answer that is no longer waited for is dropped.
 impl Membership {
     /// Who the coordinator is, or why nobody could tell.
@@ -227,6 +230,7 @@ impl Membership {
 
     /// A generation begins.
     fn enter(&mut self, joined: Joined, answer: &JoinGroupResponse, now: Instant) {
+        self.is_written &= self.member_id == answer.member_id;
         self.member_id.clone_from(&answer.member_id);
         self.generation = Some(answer.generation_id);
         self.synced = false;
@@ -315,6 +319,7 @@ impl Membership {
             return self.fail(Failure::NotSubscribed { topic }, now);
         }
         self.synced = true;
+        self.is_written = true;
         self.failed_rounds = 0;
         self.next_round = now;
         assignor.on_assignment(&assignment, generation);
@@ -391,6 +396,11 @@ impl Membership {
                 self.phase = Phase::Between;
                 self.try_again("the group was in another generation", now);
             }
+            ErrorCode::FencedInstanceId if self.may_be_fenced_by_itself(now) => {
+                self.lose_all(Loss::Fenced);
+                self.forget_member();
+                self.try_again("the instance id may have been a former self's", now);
+            }
             ErrorCode::FencedInstanceId => {
                 let instance_id = self.config.instance_id.clone().unwrap_or_default();
                 self.fail(Failure::Fenced { instance_id }, now);
@@ -398,6 +408,14 @@ impl Membership {
             code if code.is_retriable() => self.try_again("the coordinator was disturbed", now),
             code => self.fail(Failure::Refused { code }, now),
         }
+    }
+
+    /// Whether the coordinator may take a static member's own former self for the one that holds its instance id: it
+    /// forgets on moving who was in no complete generation, and may serve late a join that was given up.
+    fn may_be_fenced_by_itself(&self, now: Instant) -> bool {
+        let orphan = self.orphaned.map(|at| at + self.config.request_timeout);
+        let in_doubt = !self.is_written || orphan.is_some_and(|until| now < until);
+        in_doubt && self.failed_rounds < MOST_DOUBTS
     }
 
     /// A rebalance has to be begun anew: at once, and after failures in a row later and later.
@@ -440,6 +458,9 @@ impl Membership {
     /// Stops waiting for that answer, so that the request is sent again. Names the broker it was for.
     fn forget_call(&mut self, token: Token, now: Instant) -> Option<i32> {
         if let Some(joining) = self.take_joining(token) {
+            if self.member_id.is_empty() {
+                self.orphaned = Some(now);
+            }
             self.need(&joining.reason);
             return Some(joining.call.node);
         }

@@ -92,6 +92,7 @@ impl Membership {
     pub(super) fn forget_member(&mut self) {
         self.forget_generation();
         self.member_id.clear();
+        self.is_written = false;
         self.phase = Phase::Between;
     }
 

@@ -10,6 +10,9 @@ use snafu::Snafu;
 #[non_exhaustive]
 pub enum Failure {
     /// Another member took over this one's instance id. Joining again would fence that one.
+    ///
+    /// A member that has not yet been in a complete generation, or has given up a join without knowing what became
+    /// of it, may be fenced by its own former self, and joins again by itself, up to three times.
     #[snafu(display("another member of the group has taken over the instance id {instance_id}"))]
     Fenced {
         /// The instance id.

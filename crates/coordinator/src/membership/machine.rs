@@ -43,6 +43,10 @@ pub struct Membership {
 
     /// Empty if the coordinator has given none.
     pub(super) member_id: String,
+    /// Whether it has been in a complete generation under that id, which the coordinator has then written down.
+    pub(super) is_written: bool,
+    /// When it stopped waiting for the answer to a join without an id.
+    pub(super) orphaned: Option<Instant>,
     pub(super) generation: Option<i32>,
     /// Whether the generation's assignment is known.
     pub(super) synced: bool,
@@ -144,6 +148,8 @@ impl Membership {
             failed_rounds: 0,
             next_round: now,
             member_id: String::new(),
+            is_written: false,
+            orphaned: None,
             generation: None,
             synced: false,
             assignor: None,

@@ -285,6 +285,65 @@ fn a_fenced_member_stops_at_once_and_for_good() {
 }
 
 #[test]
+fn a_static_member_is_not_fenced_by_its_former_self() {
+    // The coordinator did not know it any more; another one, which took over before the new generation was complete,
+    // still knows it by its former id.
+    let mut rig = Rig::holding(static_config(), cooperative(), &[0]);
+    rig.next_beat(ErrorCode::UnknownMemberId);
+    rig.lost(&[0], Loss::UnknownMember);
+    let join = rig.join();
+    let answer = JoinGroupResponse {
+        member_id: "n".to_owned(),
+        ..rig.follower(2)
+    };
+    rig.joined(&join, &answer);
+    rig.sync_refused(ErrorCode::FencedInstanceId);
+    rig.pass(SECOND);
+    let again = rig.join();
+    assert_eq!(again.request.member_id, "");
+    rig.joined(&again, &answer);
+    rig.sync(&[0]);
+    rig.assigned(&[0], &[0]);
+
+    // From here on it is another member.
+    rig.pass(HEARTBEAT);
+    let call = rig.beat();
+    rig.answer_beat(&call, ErrorCode::FencedInstanceId);
+    rig.lost(&[0], Loss::Fenced);
+    assert!(matches!(rig.step(), Step::Failed(Failure::Fenced { .. })));
+}
+
+#[test]
+fn a_static_member_whose_join_is_served_late_joins_again() {
+    let mut rig = Rig::new(static_config(), range());
+    rig.subscribe(&["t"]);
+    rig.find(1);
+    let orphan = rig.join();
+    rig.member.unanswered(orphan.token, rig.now);
+    rig.find(1);
+    rig.join_as_follower(1);
+    rig.sync(&[0]);
+    rig.assigned(&[0], &[0]);
+    rig.next_beat(ErrorCode::FencedInstanceId);
+    rig.lost(&[0], Loss::Fenced);
+    assert_eq!(rig.join().request.member_id, "");
+}
+
+#[test]
+fn a_static_member_that_is_fenced_again_and_again_gives_in() {
+    let mut rig = Rig::new(static_config(), range());
+    rig.subscribe(&["t"]);
+    rig.find(1);
+    for round in 0..4 {
+        if round > 1 {
+            rig.now = rig.quiet().unwrap();
+        }
+        rig.join_refused(ErrorCode::FencedInstanceId);
+    }
+    assert!(matches!(rig.step(), Step::Failed(Failure::Fenced { .. })));
+}
+
+#[test]
 fn a_static_member_needs_brokers_that_know_of_such() {
     let mut rig = Rig::new(static_config(), range());
     rig.subscribe(&["t"]);
