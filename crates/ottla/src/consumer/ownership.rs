@@ -171,9 +171,11 @@ impl Assignment {
             .filter(|(name, found)| found.tenure() != Tenure::Held && wanted(name));
         partitions
             .filter_map(|(name, found)| {
-                let position = self.returned(name)?;
-                (found.committed() != Some(position.offset))
-                    .then(|| (name.clone(), position.into()))
+                let returned = self.returned(name)?;
+                let handed_out = self.position(name).ok()??.offset;
+                // What the caller has committed itself it is done with, even while it holds the batch.
+                let is_done = |at| (returned.offset..=handed_out).contains(&at);
+                (!found.committed().is_some_and(is_done)).then(|| (name.clone(), returned.into()))
             })
             .collect()
     }

@@ -129,6 +129,22 @@ fn one_who_is_no_member_commits_what_it_likes() {
 }
 
 #[test]
+fn what_the_caller_has_committed_itself_is_not_taken_back() {
+    let mut assignment = subscribed();
+    let claim = assignment.claim(&offsets(&[(0, 10), (1, 10)])).unwrap();
+    assignment.note_committed(&claim, &offsets(&[(0, 10), (1, 10)]));
+    // It is not back from the batch, but has committed a part of it, and then all.
+    hand(&mut assignment, 20);
+    for done in [15, 20] {
+        assignment.note_committed(&claim, &offsets(&[(0, done)]));
+        assert_eq!(assignment.uncommitted(|_| true), offsets(&[]));
+    }
+    // It goes back on purpose.
+    assignment.seek(&tp(0), Start::At(at(3))).unwrap();
+    assert_eq!(assignment.uncommitted(|_| true), offsets(&[(0, 3)]));
+}
+
+#[test]
 fn only_what_the_caller_has_come_back_from_is_due() {
     let mut assignment = subscribed();
     let claim = assignment.claim(&offsets(&[(0, 10), (1, 10)])).unwrap();
