@@ -1,0 +1,135 @@
+//! What a group's members have done, and whether it could have happened.
+//!
+//! Members report what they were handed; the history looks at once whether another one holds that partition, and
+//! whether the coordinator had taken a commit beyond it. Whoever runs the group asks in the end what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ottla::{ConsumerHandle, TopicPartition};
+
+/// A member's number.
+pub(super) type Id = usize;
+
+#[derive(Default)]
+pub(super) struct History {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The members that are running.
+    running: BTreeMap<Id, ConsumerHandle>,
+    /// How often each record was handed out.
+    handed_out: BTreeMap<(TopicPartition, i64), usize>,
+    /// The highest commit that was acknowledged, and to whom.
+    committed: BTreeMap<TopicPartition, (i64, Id)>,
+    commits: usize,
+}
+
+impl History {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A member begins.
+    pub(super) fn begins(&self, id: Id, handle: ConsumerHandle) {
+        self.inner().running.insert(id, handle);
+    }
+
+    /// A member is gone, whether it said so or not.
+    pub(super) fn ends(&self, id: Id) {
+        self.inner().running.remove(&id);
+    }
+
+    /// The members that are running.
+    pub(super) fn running(&self) -> Vec<(Id, ConsumerHandle)> {
+        let inner = self.inner();
+        let running = inner.running.iter();
+        running.map(|(id, handle)| (*id, handle.clone())).collect()
+    }
+
+    /// A member was handed these records.
+    pub(super) fn handed_out(
+        &self,
+        id: Id,
+        partition: &TopicPartition,
+        offsets: impl IntoIterator<Item = i64>,
+    ) {
+        let mut inner = self.inner();
+        for (other, handle) in &inner.running {
+            let holds = handle.assignment().contains(partition);
+            assert_eq!(
+                holds,
+                *other == id,
+                "{id} reads {partition}; held by {other}"
+            );
+        }
+        let mut next = None;
+        for offset in offsets {
+            assert!(
+                next.is_none_or(|next| offset >= next),
+                "{partition}: {offset} out of order"
+            );
+            next = Some(offset + 1);
+            if let Some((committed, by)) = inner.committed.get(partition) {
+                assert!(
+                    offset >= *committed,
+                    "{id} reads {partition} at {offset}, {by} has committed {committed}"
+                );
+            }
+            *inner
+                .handed_out
+                .entry((partition.clone(), offset))
+                .or_default() += 1;
+        }
+    }
+
+    /// A commit was acknowledged, or found at the coordinator.
+    pub(super) fn committed(&self, id: Id, partition: &TopicPartition, offset: i64) {
+        let mut inner = self.inner();
+        inner.commits += 1;
+        let highest = inner
+            .committed
+            .entry(partition.clone())
+            .or_insert((offset, id));
+        *highest = (*highest).max((offset, id));
+    }
+
+    /// No two running members hold a partition.
+    pub(super) fn check_owners(&self) {
+        let mut owners: BTreeMap<TopicPartition, Id> = BTreeMap::new();
+        for (id, handle) in self.running() {
+            for partition in handle.assignment() {
+                let other = owners.insert(partition.clone(), id);
+                assert_eq!(other, None, "{partition} is held by {id} and by another");
+            }
+        }
+    }
+
+    /// The partitions that running members hold.
+    pub(super) fn held(&self) -> BTreeSet<TopicPartition> {
+        let running = self.running().into_iter();
+        running
+            .flat_map(|(_, handle)| handle.assignment())
+            .collect()
+    }
+
+    /// Of these records, those that nobody was handed.
+    pub(super) fn missing(
+        &self,
+        records: impl IntoIterator<Item = (TopicPartition, i64)>,
+    ) -> Vec<(TopicPartition, i64)> {
+        let inner = self.inner();
+        let missed = |record: &(TopicPartition, i64)| !inner.handed_out.contains_key(record);
+        records.into_iter().filter(missed).collect()
+    }
+
+    /// How many records were handed out, how often more than once, and how many commits were acknowledged.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let inner = self.inner();
+        let times = inner.handed_out.values().sum::<usize>();
+        let records = inner.handed_out.len();
+        (records, times - records, inner.commits)
+    }
+}
