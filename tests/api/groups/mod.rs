@@ -1,7 +1,15 @@
 //! Consumers in groups. What needs nothing but brokers runs on the fake cluster and on a real Kafka alike, as
-//! functions of a [`Subject`]; the rest disturbs the fake cluster.
+//! functions of a [`Subject`](subject::Subject); the rest disturbs the fake cluster.
 
+mod auto_commit;
+mod away;
+mod commits;
+mod faults;
+mod handing_over;
 mod history;
+mod real;
 mod seeded;
 mod sharing;
+mod static_members;
 mod subject;
+mod subscriptions;

@@ -37,7 +37,7 @@ pub(super) async fn two_share_and_one_leaves(subject: Subject, strategy: &str) {
     assert_eq!(read, had);
 
     second.handle.commit_positions().await.expect("a commit");
-    second.stop().await.close(PATIENCE).await;
+    second.finish().await;
     shared_out(&[&first.handle], &[4]).await;
     subject.fill(4, 10).await;
     let mut all = first.seen();
@@ -46,7 +46,7 @@ pub(super) async fn two_share_and_one_leaves(subject: Subject, strategy: &str) {
         (0..4).all(|partition| all.contains(&(partition, 69)))
     })
     .await;
-    first.stop().await.close(PATIENCE).await;
+    first.finish().await;
     subject.assert_clean().await;
 }
 
@@ -116,7 +116,7 @@ async fn f30_partitions_that_stay_are_read_on_through_a_cooperative_rebalance() 
     .await;
 
     // Nothing was committed: what the other had is read again here, and is not paused any more.
-    second.stop().await.close(PATIENCE).await;
+    second.finish().await;
     shared_out(&[&first.handle], &[4]).await;
     assert_eq!(first.handle.paused(), BTreeSet::new());
     eventually("what has come back is read", async || {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use ottla::{
     AutoOffsetReset, Client, Consumer, ConsumerBuilder, ConsumerHandle, MemberState, Record,
-    TopicPartition,
+    RecordBatch, Result, TopicPartition,
 };
 use ottla_fake::{FakeCluster, FakeClusterBuilder};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::support::{PATIENCE, eventually, fake};
+use crate::support::{PATIENCE, eventually, fake, real};
 
 /// The shortest that brokers allow.
 pub(super) const SESSION: Duration = Duration::from_secs(6);
@@ -50,6 +51,17 @@ impl Subject {
             topic: "t".to_owned(),
             group: "g".to_owned(),
             cluster: Some(cluster),
+        }
+    }
+
+    /// On the real Kafka.
+    pub(super) async fn real(partitions: i32) -> Self {
+        let client = real::client();
+        Self {
+            topic: real::topic(&client, "groups", partitions, &[]).await,
+            group: real::unique("group"),
+            client,
+            cluster: None,
         }
     }
 
@@ -102,6 +114,17 @@ impl Subject {
         producer.close(PATIENCE).await.expect("nothing left");
     }
 
+    /// What the group has committed.
+    pub(super) async fn committed(&self, partitions: i32) -> BTreeMap<i32, i64> {
+        let onlooker = self.consumer(|builder| builder);
+        let names = (0..partitions).map(|partition| self.tp(partition));
+        let found = onlooker.committed(names).await.expect("an answer");
+        found
+            .into_iter()
+            .map(|(name, at)| (name.partition, at.offset))
+            .collect()
+    }
+
     /// The cluster found nothing wrong with what it was sent.
     pub(super) async fn assert_clean(&self) {
         if let Some(cluster) = &self.cluster {
@@ -114,6 +137,19 @@ pub(super) fn with_strategy(builder: ConsumerBuilder, strategy: &str) -> Consume
     builder
         .properties([("partition.assignment.strategy", strategy)])
         .expect("assignors")
+}
+
+/// The next batch or error, which must come.
+pub(super) async fn try_next(consumer: &mut Consumer) -> Result<RecordBatch> {
+    let next = timeout(PATIENCE, consumer.next())
+        .await
+        .expect("something comes");
+    next.map(|batch| batch.expect("an open consumer"))
+}
+
+/// The next batch, which must come.
+pub(super) async fn next(consumer: &mut Consumer) -> RecordBatch {
+    try_next(consumer).await.expect("a batch")
 }
 
 /// The partitions that a consumer has.
@@ -190,6 +226,16 @@ impl Running {
 
     /// Stops reading and gives the consumer back.
     pub(super) async fn stop(mut self) -> Consumer {
+        self.stopped().await
+    }
+
+    /// Stops reading and closes the consumer in order; what it has read.
+    pub(super) async fn finish(mut self) -> Vec<(i32, i64)> {
+        self.stopped().await.close(PATIENCE).await;
+        self.seen()
+    }
+
+    async fn stopped(&mut self) -> Consumer {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }

@@ -1,9 +1,11 @@
 //! Reading records from partitions.
 //!
-//! A [`Consumer`] reads what is assigned to it. Behind it, an owner task (`owner`) runs two fetchers for
-//! each broker (`fetcher`); they share one `assignment` with the reader, under one short lock. What can be
-//! decided without I/O is in files of its own: `positions`, `buffer`, `fetch_session`, `scan`, `decoder`,
-//! `answers`, `reset`, `aborted`, `budget`.
+//! A [`Consumer`] reads what is assigned to it, by its caller or by its group. Behind it, an owner task
+//! (`owner`) runs two fetchers for each broker (`fetcher`); they share one `assignment` with the reader,
+//! under one short lock. In a group, `group/` adds the task of its member, and `commits` works off what is
+//! to be committed. What can be decided without I/O is in files of its own: `positions`, `ownership`,
+//! `presence`, `standing`, `buffer`, `fetch_session`, `scan`, `decoder`, `answers`, `reset`, `aborted`,
+//! `budget`.
 //!
 //! ```text
 //! fetcher: assignment.fetch_from -> request -> answer -> scan (headers) -> assignment.absorb
@@ -11,6 +13,8 @@
 //! reader:  assignment.hand_out -> decode if need be -> assignment.accept -> RecordBatch
 //! owner:   assignment.follow (metadata), assignment.questions -> ListOffsets, OffsetForLeaderEpoch,
 //!          OffsetFetch -> assignment.answer_*
+//! member:  (group/) joins, heartbeats -> assignment.adopt, retire, revoke (ownership)
+//! commits: assignment.claim when asked -> assignment.clear when sent -> OffsetCommit
 //! ```
 
 mod aborted;

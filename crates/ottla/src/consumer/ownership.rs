@@ -40,27 +40,43 @@ pub(crate) enum Clearance {
 }
 
 impl Assignment {
-    /// Takes in partitions that the group has assigned, held back until they are [opened](Self::open) or at
-    /// once. Returns them with the number of this ownership.
+    /// Takes in partitions that the group has assigned. With a listener they are held back until they are
+    /// [opened](Self::open). Nobody can mean them before the listener, or the reader that is busy with what it
+    /// had before, has had word of them: see [`claim`](Self::claim). Returns them with the number of this
+    /// ownership.
     pub(crate) fn adopt(
         &mut self,
         partitions: impl IntoIterator<Item = TopicPartition>,
-        tenure: Tenure,
+        has_listener: bool,
     ) -> Vec<(TopicPartition, Generation)> {
+        let is_known = !has_listener && !self.presence.is_elsewhere();
+        self.standing.has_unknown |= !is_known;
         let adopt = |name: TopicPartition| {
             self.add(name.clone(), Start::Committed);
             let found = self.positions.partition_mut(&name)?;
-            found.set_tenure(tenure);
+            found.set_known(is_known);
+            if has_listener {
+                found.set_tenure(Tenure::Held);
+            }
             Some((name, found.ownership()))
         };
         partitions.into_iter().filter_map(adopt).collect()
     }
 
+    /// The listener has heard of these partitions.
+    pub(crate) fn make_known(&mut self, owned: &[(TopicPartition, Generation)]) {
+        for (name, ownership) in owned {
+            if let Some(found) = self.owned_mut(name, *ownership) {
+                found.set_known(true);
+            }
+        }
+    }
+
     /// Whoever listens is ready for the records of these partitions, under that ownership.
-    pub(crate) fn open(&mut self, held: &[(TopicPartition, Generation)]) {
-        for (name, ownership) in held {
-            if let Some(found) = self.positions.partition_mut(name)
-                && found.ownership() == *ownership
+    pub(crate) fn open(&mut self, owned: &[(TopicPartition, Generation)]) {
+        self.make_known(owned);
+        for (name, ownership) in owned {
+            if let Some(found) = self.owned_mut(name, *ownership)
                 && found.tenure() == Tenure::Held
             {
                 found.set_tenure(Tenure::Active);
@@ -68,6 +84,15 @@ impl Assignment {
         }
         self.wake_work();
         self.wake_reader();
+    }
+
+    fn owned_mut(
+        &mut self,
+        name: &TopicPartition,
+        ownership: Generation,
+    ) -> Option<&mut Partition> {
+        let found = self.positions.partition_mut(name);
+        found.filter(|found| found.ownership() == ownership)
     }
 
     /// Stops handing out and fetching these partitions; everything else that concerns them goes on until
@@ -98,6 +123,14 @@ impl Assignment {
         if self.standing.attend() {
             self.wake_group();
         }
+        if std::mem::take(&mut self.standing.has_unknown) {
+            for found in self.positions.partitions_mut() {
+                // The others are the listener's.
+                if found.tenure() == Tenure::Active {
+                    found.set_known(true);
+                }
+            }
+        }
     }
 
     /// From now on a reader is expected.
@@ -125,8 +158,15 @@ impl Assignment {
         let as_member = self.standing.mode() == Mode::Subscribed;
         let mut owned = BTreeMap::new();
         for name in offsets.keys() {
-            match self.positions.partition(name).map(Partition::ownership) {
-                Some(ownership) => drop(owned.insert(name.clone(), ownership)),
+            // Who has had no word of it yet cannot mean it, but is late with what it had before.
+            match self
+                .positions
+                .partition(name)
+                .filter(|found| found.is_known())
+            {
+                Some(found) => {
+                    owned.insert(name.clone(), found.ownership());
+                }
                 None if as_member => return Err(not_assigned(name)),
                 None => {}
             }
@@ -168,7 +208,7 @@ impl Assignment {
         let partitions = self
             .positions
             .iter()
-            .filter(|(name, found)| found.tenure() != Tenure::Held && wanted(name));
+            .filter(|(name, found)| found.has_begun() && wanted(name));
         partitions
             .filter_map(|(name, found)| {
                 let returned = self.returned(name)?;

@@ -142,6 +142,8 @@ pub(crate) struct Partition {
     /// The generation in which it was assigned: another one, if it was away and came back.
     ownership: Generation,
     tenure: Tenure,
+    /// Whether the listener, or the reader, has had word of it.
+    known: bool,
     /// The offset that is known to be committed.
     committed: Option<i64>,
     generation: Generation,
@@ -266,6 +268,11 @@ impl Positions {
     /// One partition, whatever its generation.
     pub(crate) fn partition_mut(&mut self, partition: &TopicPartition) -> Option<&mut Partition> {
         self.partitions.get_mut(partition)
+    }
+
+    /// All partitions, whatever their generations.
+    pub(crate) fn partitions_mut(&mut self) -> impl Iterator<Item = &mut Partition> {
+        self.partitions.values_mut()
     }
 
     /// One partition, if it is still of this generation.
@@ -533,6 +540,7 @@ impl Partition {
         Self {
             ownership: generation,
             tenure: Tenure::Active,
+            known: true,
             committed: None,
             generation,
             lineage: generation,
@@ -572,6 +580,20 @@ impl Partition {
 
     pub(crate) fn set_committed(&mut self, offset: i64) {
         self.committed = Some(offset);
+    }
+
+    /// Whether the listener, or the reader, has had word of it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    pub(crate) fn set_known(&mut self, known: bool) {
+        self.known = known;
+    }
+
+    /// Whether it has a position of its own, and not just the one that it came with.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.known && self.tenure != Tenure::Held
     }
 
     pub(crate) fn set_tenure(&mut self, tenure: Tenure) {

@@ -25,9 +25,11 @@ pub(crate) struct Presence {
 
 #[derive(Debug, Default, Clone, Copy)]
 enum Place {
-    /// Nobody has asked for records yet.
+    /// Nobody has asked for records yet, nor was expected to.
     #[default]
     Unknown,
+    /// Nobody has asked for records yet, and somebody should since then.
+    Expected(Instant),
     /// Inside a `next()`, with nothing to be had.
     Waiting,
     /// Inside a `next()`, and told that there is something.
@@ -65,8 +67,10 @@ impl Presence {
 
     /// Time counts from here on for a reader that is not asking for records.
     pub(crate) fn expect(&mut self, now: Instant) {
-        if matches!(self.place, Place::Unknown | Place::Away(_)) {
-            self.place = Place::Away(now);
+        match self.place {
+            Place::Unknown | Place::Expected(_) => self.place = Place::Expected(now),
+            Place::Away(_) => self.place = Place::Away(now),
+            Place::Waiting | Place::Woken(_) => {}
         }
     }
 
@@ -80,7 +84,7 @@ impl Presence {
     pub(crate) fn away_since(&mut self, streamed: Option<i64>, now: Instant) -> Option<Instant> {
         let since = match self.place {
             Place::Unknown | Place::Waiting => return None,
-            Place::Woken(since) | Place::Away(since) => since,
+            Place::Expected(since) | Place::Woken(since) | Place::Away(since) => since,
         };
         if streamed.is_some() && std::mem::replace(&mut self.streamed, streamed) != streamed {
             self.place = Place::Away(now);
@@ -122,6 +126,7 @@ mod tests {
         assert_eq!(reader.away_since(None, at(1)), None);
         reader.expect(at(1));
         assert_eq!(reader.away_since(None, at(3)), Some(at(1)));
+        assert!(!reader.is_elsewhere());
         reader.arrive();
         reader.expect(at(4));
         assert!(!reader.is_elsewhere());

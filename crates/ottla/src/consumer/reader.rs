@@ -28,7 +28,8 @@ use crate::error::Result;
 /// one reads.
 ///
 /// Fetching goes on in the background, as far ahead as the memory limit allows. Dropping the consumer
-/// stops it at once and never blocks.
+/// stops it at once and never blocks; a group finds out when the session expires, unless it was
+/// [closed](Self::close).
 ///
 /// ```no_run
 /// # async fn read(client: ottla::Client) -> ottla::Result<()> {
@@ -41,6 +42,44 @@ use crate::error::Result;
 ///         println!("{:?}", record?.value());
 ///     }
 /// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Groups
+///
+/// With a group id, a consumer can [subscribe](ConsumerHandle::subscribe) instead: the group shares out
+/// the topics' partitions among its members. Joining, heartbeats and rebalances go on in the background,
+/// whatever the caller does with its records.
+///
+/// **When partitions go elsewhere**, nothing more of them is handed out at once, while what was done with
+/// those that were can still be committed until somebody has let go of them: whoever listens to
+/// [rebalances](ConsumerHandle::rebalances), by dropping the event; without a listener the reader, by its
+/// next call for records, of a stream as well. One that waits in a call already has nothing left to do.
+/// Whoever takes longer than the event's deadline (`max.poll.interval.ms`, less what the group has waited
+/// already) has lost them.
+///
+/// **Asking for more is being done.** Auto-commit covers what the caller has come back from: what it was
+/// handed before its latest call for records, or before it closed the consumer. Within a stream, each
+/// record is done with when the next one is asked for.
+///
+/// **Staying away** for longer than `max.poll.interval.ms` costs the membership: the next call is the error
+/// [`MaxPollExceeded`](crate::ErrorKind::MaxPollExceeded), and the one after that joins again. A caller is
+/// away from the end of one call to the next; while it waits in one it is not, unless there is something
+/// and nobody takes it.
+///
+/// ```no_run
+/// # async fn read(client: ottla::Client) -> ottla::Result<()> {
+/// use std::time::Duration;
+///
+/// let mut consumer = client.consumer().group_id("billing").build()?;
+/// consumer.subscribe(["sales"])?;
+/// while let Some(batch) = consumer.next().await? {
+///     for record in &batch {
+///         println!("{:?}", record?.value());
+///     }
+/// }
+/// consumer.close(Duration::from_secs(10)).await;
 /// # Ok(())
 /// # }
 /// ```
@@ -85,6 +124,13 @@ impl Consumer {
     /// [`NoOffset`](crate::ErrorKind::NoOffset) without a reset policy,
     /// [`LogTruncated`](crate::ErrorKind::LogTruncated),
     /// [`TopicRecreated`](crate::ErrorKind::TopicRecreated). Anything else is retried in the background.
+    ///
+    /// Of a group, each told once, and over with the next call:
+    /// [`MaxPollExceeded`](crate::ErrorKind::MaxPollExceeded),
+    /// [`AssignmentFailed`](crate::ErrorKind::AssignmentFailed). Told again until the consumer is subscribed
+    /// anew: [`FencedInstance`](crate::ErrorKind::FencedInstance),
+    /// [`InconsistentGroup`](crate::ErrorKind::InconsistentGroup), and what else the coordinator refuses for
+    /// good, such as [access](crate::ErrorKind::NotAuthorized).
     ///
     /// # Cancel safety
     ///

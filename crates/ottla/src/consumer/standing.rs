@@ -37,6 +37,8 @@ pub(crate) struct Standing {
     pub(super) commits_wait: bool,
     /// Who listens to rebalances.
     listener: Option<mpsc::UnboundedSender<Rebalance>>,
+    /// The reader, or the listener, has had no word yet of some partitions.
+    pub(super) has_unknown: bool,
     /// A revocation waits for the reader to call.
     pub(super) waits_for_reader: bool,
     /// Refused commits that the member has not been told of yet.

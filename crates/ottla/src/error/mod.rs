@@ -335,7 +335,10 @@ impl Error {
         match &self.repr.kind {
             ErrorKind::Broker { code, .. } => code.is_retriable(),
             ErrorKind::Connection { fault, .. } => *fault != ConnectionFault::Authentication,
-            ErrorKind::MemoryFull | ErrorKind::Timeout { .. } => true,
+            ErrorKind::AssignmentFailed { .. }
+            | ErrorKind::MaxPollExceeded { .. }
+            | ErrorKind::MemoryFull
+            | ErrorKind::Timeout { .. } => true,
             _ => false,
         }
     }

@@ -32,6 +32,8 @@ pub(super) enum Answer {
     Planned(Token, Result<Plan, Failure>),
     /// Everybody has let go of a revocation's partitions.
     Revoked(Token),
+    /// Somebody has not, by the deadline.
+    Overrun(Token),
     /// Whoever listens is ready for these partitions' records.
     Ready(Vec<(TopicPartition, Generation)>),
     /// The names of all topics that are not internal.

@@ -20,12 +20,11 @@ use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 use super::Command;
 use super::calls::{Answer, Calls};
 use super::health::{MemberHealth, MemberState};
-use super::rebalances::{Rebalance, RebalanceKind};
+use super::rebalances::Rebalance;
 use super::subscription::{Subscription, Watch, settled};
 use crate::admin::Admin;
 use crate::consumer::commits::Commits;
 use crate::consumer::coordinator::Coordinator;
-use crate::consumer::positions::Tenure;
 use crate::consumer::shared::Shared;
 use crate::error::{ConnectionFault, Error, ErrorKind, Result};
 use crate::metadata::View;
@@ -146,10 +145,7 @@ impl Member {
         match command {
             Command::Subscribe(subscription) => {
                 self.is_expelled = false;
-                self.shared.with(|assignment| {
-                    assignment.standing.recover();
-                    assignment.expect_reader(now);
-                });
+                self.shared.with(|assignment| assignment.expect_reader(now));
                 match &subscription {
                     Subscription::Topics(topics) => {
                         self.list_at = None;
@@ -203,12 +199,14 @@ impl Member {
                 self.give_up(&partitions);
                 self.membership.revoked(token, now);
             }
-            Answer::Ready(held) => {
+            // What was not let go of by then is lost, as the machine says itself.
+            Answer::Overrun(token) => drop(self.revocations.remove(&token)),
+            Answer::Ready(owned) => {
                 self.unready.0 = self.unready.0.saturating_sub(1);
                 if self.unready.0 == 0 {
                     self.unready.1 = None;
                 }
-                self.shared.with(|assignment| assignment.open(&held));
+                self.shared.with(|assignment| assignment.open(&owned));
             }
             Answer::Listed(outcome) => self.take_list(outcome),
         }
@@ -273,26 +271,22 @@ impl Member {
             added = added.len(),
             "the group has assigned partitions"
         );
-        let (listener, held) = self.shared.with(|assignment| {
+        let (listener, owned) = self.shared.with(|assignment| {
             let listener = assignment.standing.listener();
-            let tenure = match listener {
-                Some(_) => Tenure::Held,
-                None => Tenure::Active,
-            };
-            (listener, assignment.adopt(added.iter().cloned(), tenure))
+            let owned = assignment.adopt(added.iter().cloned(), listener.is_some());
+            (listener, owned)
         });
         let Some(listener) = listener else {
             return;
         };
-        let kind = RebalanceKind::Assigned;
-        let (event, acknowledged) = Rebalance::new(kind, added, Some(generation), None);
+        let (event, acknowledged) = Rebalance::assigned(added, owned.clone(), generation);
         // Nobody to take it is as good as one who has dealt with it.
         drop(listener.send(event));
         self.unready.0 += 1;
         self.unready.1.get_or_insert(now);
         self.calls.wait(async move {
             drop(acknowledged.await);
-            Answer::Ready(held)
+            Answer::Ready(owned)
         });
     }
 
@@ -314,9 +308,8 @@ impl Member {
             assignment.standing.listener()
         });
         let acknowledged = listener.map(|listener| {
-            let kind = RebalanceKind::Revoked;
             let (event, acknowledged) =
-                Rebalance::new(kind, partitions.clone(), generation, Some(deadline));
+                Rebalance::revoked(partitions.clone(), generation, deadline);
             drop(listener.send(event));
             acknowledged
         });
@@ -349,9 +342,10 @@ impl Member {
                     tracing::warn!(%error, "auto-commit of revoked partitions failed");
                 }
             };
-            // What was not let go of by then is lost, which the machine says itself.
-            drop(timeout_at(deadline, let_go).await);
-            Answer::Revoked(token)
+            match timeout_at(deadline, let_go).await {
+                Ok(()) => Answer::Revoked(token),
+                Err(_) => Answer::Overrun(token),
+            }
         });
     }
 
@@ -366,8 +360,7 @@ impl Member {
             .shared
             .with(|assignment| assignment.standing.listener());
         if let Some(listener) = listener {
-            let (event, _) = Rebalance::new(RebalanceKind::Lost, partitions, None, None);
-            drop(listener.send(event));
+            drop(listener.send(Rebalance::lost(partitions)));
         }
     }
 

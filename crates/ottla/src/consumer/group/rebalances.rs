@@ -1,13 +1,18 @@
 //! What a consumer's listener is told of rebalances.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use ottla_cluster::TopicPartition;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+
+use crate::consumer::positions::Generation;
+use crate::consumer::shared::Shared;
 
 /// A change of the partitions that the group has assigned to this consumer.
 ///
@@ -19,6 +24,8 @@ use tokio::time::Instant;
 pub struct Rebalance {
     kind: RebalanceKind,
     partitions: BTreeSet<TopicPartition>,
+    /// The partitions that are new, as they are owned from now on.
+    owned: Vec<(TopicPartition, Generation)>,
     generation: Option<i32>,
     deadline: Option<Instant>,
     /// Its drop is the acknowledgement.
@@ -47,22 +54,56 @@ pub enum RebalanceKind {
 #[derive(Debug)]
 pub struct Rebalances {
     events: mpsc::UnboundedReceiver<Rebalance>,
+    shared: Arc<Shared>,
 }
 
 impl Rebalance {
-    /// The event, and what resolves when it has been dealt with.
-    pub(crate) fn new(
-        kind: RebalanceKind,
+    /// New partitions, and what resolves when they have been dealt with.
+    pub(super) fn assigned(
+        partitions: BTreeSet<TopicPartition>,
+        owned: Vec<(TopicPartition, Generation)>,
+        generation: i32,
+    ) -> (Self, oneshot::Receiver<()>) {
+        let (event, acknowledged) = Self::new(RebalanceKind::Assigned, partitions);
+        let event = Self {
+            owned,
+            generation: Some(generation),
+            ..event
+        };
+        (event, acknowledged)
+    }
+
+    /// Partitions to be given up, and what resolves when that has been dealt with.
+    pub(super) fn revoked(
         partitions: BTreeSet<TopicPartition>,
         generation: Option<i32>,
-        deadline: Option<Instant>,
+        deadline: Instant,
+    ) -> (Self, oneshot::Receiver<()>) {
+        let (event, acknowledged) = Self::new(RebalanceKind::Revoked, partitions);
+        let event = Self {
+            generation,
+            deadline: Some(deadline),
+            ..event
+        };
+        (event, acknowledged)
+    }
+
+    /// Partitions that are gone.
+    pub(super) fn lost(partitions: BTreeSet<TopicPartition>) -> Self {
+        Self::new(RebalanceKind::Lost, partitions).0
+    }
+
+    fn new(
+        kind: RebalanceKind,
+        partitions: BTreeSet<TopicPartition>,
     ) -> (Self, oneshot::Receiver<()>) {
         let (handled, acknowledged) = oneshot::channel();
         let event = Self {
             kind,
             partitions,
-            generation,
-            deadline,
+            owned: Vec::new(),
+            generation: None,
+            deadline: None,
             _handled: handled,
         };
         (event, acknowledged)
@@ -94,9 +135,9 @@ impl Rebalance {
 }
 
 impl Rebalances {
-    pub(crate) fn new() -> (mpsc::UnboundedSender<Rebalance>, Self) {
+    pub(crate) fn new(shared: Arc<Shared>) -> (mpsc::UnboundedSender<Rebalance>, Self) {
         let (sender, events) = mpsc::unbounded_channel();
-        (sender, Self { events })
+        (sender, Self { events, shared })
     }
 
     /// Waits for the next one; `None` once the consumer is closed, or somebody else listens.
@@ -105,7 +146,16 @@ impl Rebalances {
     ///
     /// Nothing is lost by a drop.
     pub async fn next(&mut self) -> Option<Rebalance> {
-        self.events.recv().await
+        poll_fn(|context| self.poll_event(context)).await
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Rebalance>> {
+        let event = ready!(self.events.poll_recv(context));
+        if let Some(event) = &event {
+            self.shared
+                .with(|assignment| assignment.make_known(&event.owned));
+        }
+        Poll::Ready(event)
     }
 }
 
@@ -113,6 +163,6 @@ impl Stream for Rebalances {
     type Item = Rebalance;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Rebalance>> {
-        self.events.poll_recv(context)
+        self.poll_event(context)
     }
 }

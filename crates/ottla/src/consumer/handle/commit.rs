@@ -10,6 +10,7 @@ use super::positions::positions;
 use crate::consumer::assignment::Assignment;
 use crate::consumer::commits::PendingCommit;
 use crate::consumer::offsets::{OffsetAndMetadata, Offsets};
+use crate::consumer::positions::Partition;
 use crate::error::{Error, Result};
 
 impl ConsumerHandle {
@@ -66,13 +67,14 @@ impl ConsumerHandle {
             .unwrap_or_else(PendingCommit::refused)
     }
 
-    /// Commits the [positions](Self::positions) of all assigned partitions, as they are now.
+    /// Commits the [positions](Self::positions) of all assigned partitions, as they are now; not of those
+    /// that whoever listens has not acknowledged yet.
     ///
     /// # Errors
     ///
     /// As [`commit`](Self::commit).
     pub fn commit_positions(&self) -> PendingCommit {
-        self.enqueue(positions)
+        self.enqueue(|assignment| positions(assignment, Partition::has_begun))
             .unwrap_or_else(PendingCommit::refused)
     }
 

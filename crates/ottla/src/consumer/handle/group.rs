@@ -47,6 +47,7 @@ impl ConsumerHandle {
         self.coordinator.group()?;
         self.change(|assignment| {
             assignment.standing.enter(Mode::Subscribed)?;
+            assignment.standing.recover();
             assignment.standing.subscription = match &subscription {
                 Subscription::Topics(topics) => topics.clone(),
                 Subscription::Matching(_) => BTreeSet::new(),
@@ -110,7 +111,7 @@ impl ConsumerHandle {
     /// # }
     /// ```
     pub fn rebalances(&self) -> Rebalances {
-        let (listener, rebalances) = Rebalances::new();
+        let (listener, rebalances) = Rebalances::new(self.shared.clone());
         self.shared.with(|assignment| {
             if !assignment.is_closed() {
                 assignment.standing.listen(listener);

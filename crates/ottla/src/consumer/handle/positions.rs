@@ -8,7 +8,7 @@ use super::{ConsumerHandle, StartFrom};
 use crate::consumer::assignment::Assignment;
 use crate::consumer::config::IsolationLevel;
 use crate::consumer::offsets::{OffsetAndMetadata, Offsets};
-use crate::consumer::positions::Start;
+use crate::consumer::positions::{Partition, Start};
 use crate::consumer::reset::ResetTo;
 use crate::error::Result;
 
@@ -122,7 +122,8 @@ impl ConsumerHandle {
     /// The positions of all assigned partitions that have one, as they would be committed. A partition
     /// whose position is being reset has none.
     pub fn positions(&self) -> BTreeMap<TopicPartition, OffsetAndMetadata> {
-        self.shared.with(|assignment| positions(assignment))
+        self.shared
+            .with(|assignment| positions(assignment, |_| true))
     }
 
     /// How many records lie between a partition's position and the end of what can be read of its log, as
@@ -158,10 +159,10 @@ impl ConsumerHandle {
     }
 }
 
-/// The positions of all partitions that have one.
-pub(super) fn positions(assignment: &Assignment) -> Offsets {
-    let positions = assignment.partitions().filter_map(|(name, _)| {
-        let position = assignment.position(name).ok()??;
+/// The positions of all partitions that have one, and that are wanted.
+pub(super) fn positions(assignment: &Assignment, wanted: impl Fn(&Partition) -> bool) -> Offsets {
+    let positions = assignment.partitions().filter_map(|(name, found)| {
+        let position = assignment.position(name).ok()?.filter(|_| wanted(found))?;
         Some((name.clone(), position.into()))
     });
     positions.collect()

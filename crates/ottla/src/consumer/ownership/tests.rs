@@ -35,7 +35,7 @@ fn subscribed() -> Assignment {
     let mut assignment = Assignment::new(AutoOffsetReset::Earliest, limits);
     assignment.standing.enter(Mode::Subscribed).unwrap();
     enter(&mut assignment, Some(member(1)), false);
-    assignment.adopt([tp(0), tp(1)], Tenure::Active);
+    assignment.adopt([tp(0), tp(1)], false);
     for partition in [0, 1] {
         assignment.seek(&tp(partition), Start::At(at(10))).unwrap();
     }
@@ -93,7 +93,7 @@ fn a_commit_is_good_for_the_ownership_under_which_it_was_asked_for() {
     assert_eq!(assignment.clear(&claim), Clearance::Ended(tp(0)));
     let error = assignment.claim(&offsets(&[(0, 5)])).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::NotAssigned { .. }));
-    assignment.adopt([tp(0)], Tenure::Active);
+    assignment.adopt([tp(0)], false);
     assert_eq!(assignment.clear(&claim), Clearance::Ended(tp(0)));
     let again = assignment.claim(&offsets(&[(0, 5)])).unwrap();
     assert_eq!(
@@ -187,7 +187,7 @@ fn o03_what_was_held_when_a_partition_went_says_nothing_when_it_is_back() {
     hand(&mut assignment, 20);
     assignment.retire(&[tp(0)]);
     assignment.revoke(&tp(0));
-    assignment.adopt([tp(0)], Tenure::Active);
+    assignment.adopt([tp(0)], false);
     assignment
         .positions
         .partition_mut(&tp(0))
@@ -232,12 +232,22 @@ fn a_reader_that_waits_or_never_was_there_is_not_waited_for() {
 #[test]
 fn held_partitions_open_for_their_own_ownership_only() {
     let mut assignment = subscribed();
-    let held = assignment.adopt([tp(2)], Tenure::Held);
+    let held = assignment.adopt([tp(2)], true);
     assert!(!assignment.partition(&tp(2)).unwrap().is_open());
     assignment.revoke(&tp(2));
-    assignment.adopt([tp(2)], Tenure::Held);
+    assignment.adopt([tp(2)], true);
     assignment.open(&held);
     assert!(!assignment.partition(&tp(2)).unwrap().is_open());
+}
+
+#[test]
+fn what_the_listener_has_not_heard_of_it_cannot_commit() {
+    let mut assignment = subscribed();
+    let owned = assignment.adopt([tp(2)], true);
+    assert!(assignment.claim(&offsets(&[(2, 5)])).is_err());
+    assert_eq!(assignment.uncommitted(|name| *name == tp(2)), offsets(&[]));
+    assignment.make_known(&owned);
+    assert!(assignment.claim(&offsets(&[(2, 5)])).is_ok());
 }
 
 #[test]
@@ -247,6 +257,18 @@ fn a_pause_lasts_as_long_as_the_ownership() {
     enter(&mut assignment, Some(member(2)), false);
     assert!(assignment.partition(&tp(0)).unwrap().is_paused());
     assignment.revoke(&tp(0));
-    assignment.adopt([tp(0)], Tenure::Active);
+    assignment.adopt([tp(0)], false);
     assert!(!assignment.partition(&tp(0)).unwrap().is_paused());
+}
+
+#[test]
+fn o03_a_reader_that_is_busy_cannot_mean_what_has_come_meanwhile() {
+    let mut assignment = subscribed();
+    hand(&mut assignment, 20);
+    assignment.revoke(&tp(0));
+    assignment.adopt([tp(0)], false);
+    assert!(assignment.claim(&offsets(&[(0, 20)])).is_err());
+    assert!(assignment.claim(&offsets(&[(1, 20)])).is_ok());
+    assignment.attend();
+    assert!(assignment.claim(&offsets(&[(0, 20)])).is_ok());
 }

@@ -1,0 +1,173 @@
+//! A reader that stays away for too long costs its member the partitions, and gets them back by asking.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_core::Stream;
+use ottla::{ConsumedRecord, ErrorKind, MemberState, RebalanceKind, RecordStream};
+use tokio::time::{sleep, timeout};
+
+use super::subject::{MAX_POLL, Running, Subject, next, shared_out, try_next};
+use crate::support::PATIENCE;
+
+async fn record(records: &mut RecordStream<'_>) -> ottla::Result<ConsumedRecord> {
+    let next = std::future::poll_fn(|context| Pin::new(&mut *records).poll_next(context));
+    let record = timeout(PATIENCE, next).await.expect("something comes");
+    record.expect("an open consumer")
+}
+
+/// It is told so once, and its next call brings the member back.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stays_away_is_told_once_and_then_rejoins() {
+    let subject = Subject::fake(2).await;
+    subject.fill(2, 10).await;
+    let mut consumer = subject.member("range");
+    let mut rebalances = consumer.rebalances();
+    let listener = tokio::spawn(async move {
+        let mut kinds = Vec::new();
+        while let Some(event) = rebalances.next().await {
+            kinds.push(event.kind());
+        }
+        kinds
+    });
+    let batch = next(&mut consumer).await;
+    sleep(MAX_POLL - Duration::from_secs(1)).await;
+    assert_eq!(consumer.health().state, MemberState::Stable);
+    assert!(consumer.health().away_since.is_some());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(consumer.health().state, MemberState::Away);
+    assert!(consumer.assignment().is_empty());
+    let group = subject
+        .cluster()
+        .group(&subject.group)
+        .await
+        .expect("a cluster");
+    assert!(group.expect("a group").members.is_empty());
+    let late = consumer
+        .commit([(batch.partition().clone(), batch.next_offset())])
+        .await;
+    let kind = ErrorKind::NotAssigned {
+        partition: batch.partition().clone(),
+    };
+    assert_eq!(*late.expect_err("too late").kind(), kind);
+
+    sleep(MAX_POLL * 10).await;
+    let error = try_next(&mut consumer).await.expect_err("it was away");
+    assert_eq!(
+        *error.kind(),
+        ErrorKind::MaxPollExceeded { interval: MAX_POLL }
+    );
+    assert!(!error.is_fatal());
+    // It may take its time to make something of that.
+    sleep(MAX_POLL * 2).await;
+    assert_eq!(consumer.health().state, MemberState::Away);
+    let again = next(&mut consumer).await;
+    assert_eq!(
+        again
+            .records()
+            .next()
+            .expect("one")
+            .expect("a record")
+            .offset(),
+        0
+    );
+    drop((batch, again));
+    consumer.close(PATIENCE).await;
+    use RebalanceKind::{Assigned, Lost, Revoked};
+    assert_eq!(
+        listener.await.expect("no panic"),
+        [Assigned, Lost, Assigned, Revoked]
+    );
+    subject.assert_clean().await;
+}
+
+/// Waiting is not being away, however long nothing comes.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_waits_is_not_away() {
+    let subject = Subject::fake(2).await;
+    let reader = Running::new(subject.member("range"));
+    shared_out(&[&reader.handle], &[2]).await;
+    sleep(MAX_POLL * 10).await;
+    assert_eq!(reader.handle.health().state, MemberState::Stable);
+    assert_eq!(reader.handle.health().generation, Some(1));
+}
+
+/// A call that is given up leaves the reader away; so does one that is kept but not followed.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_or_not_followed_is_being_away() {
+    let subject = Subject::fake(2).await;
+    let mut consumer = subject.member("range");
+    for _ in 0..8 {
+        // Each call counts, also if it is given up.
+        assert!(
+            timeout(Duration::from_millis(100), consumer.next())
+                .await
+                .is_err()
+        );
+        sleep(MAX_POLL / 2).await;
+    }
+    assert_eq!(consumer.health().state, MemberState::Stable);
+    sleep(MAX_POLL).await;
+    assert_eq!(consumer.health().state, MemberState::Away);
+    assert!(try_next(&mut consumer).await.is_err());
+    assert!(
+        timeout(Duration::from_secs(5), consumer.next())
+            .await
+            .is_err()
+    );
+    assert_eq!(consumer.health().state, MemberState::Stable);
+
+    let handle = consumer.handle();
+    let mut call = Box::pin(consumer.next());
+    let first = std::future::poll_fn(|context| {
+        assert!(call.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    });
+    first.await;
+    sleep(MAX_POLL * 3).await;
+    assert_eq!(handle.health().state, MemberState::Stable);
+    subject.fill(2, 1).await;
+    sleep(MAX_POLL + Duration::from_secs(2)).await;
+    assert_eq!(handle.health().state, MemberState::Away);
+    drop(call);
+}
+
+/// Who reads record by record is there with each of them.
+#[tokio::test(start_paused = true)]
+async fn a_slow_stream_is_not_away_between_records() {
+    let subject = Subject::fake(1).await;
+    subject.fill(1, 10).await;
+    let mut consumer = subject.member("range");
+    let handle = consumer.handle();
+    let mut records = consumer.records();
+    for offset in 0..10 {
+        assert_eq!(record(&mut records).await.expect("a record").offset, offset);
+        sleep(MAX_POLL * 3 / 4).await;
+        assert_eq!(handle.health().state, MemberState::Stable);
+    }
+    sleep(MAX_POLL * 2).await;
+    let error = record(&mut records).await.expect_err("it was away");
+    assert!(matches!(error.kind(), ErrorKind::MaxPollExceeded { .. }));
+    assert_eq!(record(&mut records).await.expect("a record").offset, 0);
+}
+
+/// A listener that never gets back keeps records from the reader, and counts as away like one.
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_never_acknowledges_is_away() {
+    let subject = Subject::fake(1).await;
+    let consumer = subject.consumer(|builder| builder);
+    let mut rebalances = consumer.rebalances();
+    consumer
+        .subscribe([&subject.topic])
+        .expect("a subscription");
+    let handle = consumer.handle();
+    let reader = tokio::spawn(async move {
+        let mut consumer = consumer;
+        consumer.next().await.expect_err("the listener is away")
+    });
+    let held = rebalances.next().await.expect("an assignment");
+    sleep(MAX_POLL + Duration::from_secs(1)).await;
+    let error = reader.await.expect("no panic");
+    assert!(matches!(error.kind(), ErrorKind::MaxPollExceeded { .. }));
+    drop((held, handle));
+}
