@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ottla::{Admin, Client, ErrorKind, TopicPartition};
+use ottla::{Admin, Client, ErrorKind, ListGroups, TopicPartition};
 use ottla_codec::messages::find_coordinator::FindCoordinatorRequest;
+use ottla_codec::messages::list_groups::ListGroupsRequest;
 use ottla_codec::messages::offset_commit::OffsetCommitRequest;
 use ottla_codec::messages::offset_fetch::OffsetFetchRequest;
 use ottla_codec::{ApiKey, ErrorCode};
@@ -142,6 +143,50 @@ async fn a_group_that_may_not_be_seen_is_an_error_of_its_own() {
             (_, offsets) => drop(offsets.as_ref().unwrap()),
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_hangs_is_missing_from_the_list_and_named() {
+    let (cluster, client) = world().await;
+    let hanging = cluster.on::<ListGroupsRequest>().broker(2).always();
+    drop(hanging.drop_request());
+    let admin = client.admin().with_timeout(Duration::from_secs(40));
+    let began = Instant::now();
+    let listed = admin.list_groups(ListGroups::new()).await.unwrap();
+    assert!(began.elapsed() <= Duration::from_secs(41));
+    let groups: Vec<_> = listed.groups.iter().map(|group| &*group.group_id).collect();
+    assert_eq!(groups, ["g0", "g2", "g3", "g5"]);
+    assert_eq!(listed.failures.keys().collect::<Vec<_>>(), [&2]);
+    let error = listed.complete().unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Timeout { .. }),
+        "{error:?}"
+    );
+
+    let denied = ErrorCode::ClusterAuthorizationFailed.code();
+    let all = cluster.on::<ListGroupsRequest>().always();
+    drop(all.edit(move |_, response| response.error_code = denied));
+    let brief = admin.with_timeout(Duration::from_secs(1));
+    let error = brief.list_groups(ListGroups::new()).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::NotAuthorized { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_still_loads_its_groups_is_waited_for() {
+    let (cluster, client) = world().await;
+    let loading = ErrorCode::CoordinatorLoadInProgress.code();
+    let early = cluster.on::<ListGroupsRequest>().broker(3).times(3);
+    drop(early.edit(move |_, response| {
+        response.error_code = loading;
+        response.groups.clear();
+    }));
+    let listed = client.admin().list_groups(ListGroups::new()).await;
+    let listed = listed.unwrap().complete().unwrap();
+    assert_eq!(listed.len(), GROUPS.len());
+    assert!(listed.is_sorted_by_key(|group| group.group_id.clone()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -216,3 +216,28 @@ async fn the_program_describes_resets_and_deletes() {
         format!("ottla: the cluster has no group {group}\n")
     );
 }
+
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn the_program_consumes_as_a_member() {
+    let (admin, Names { topic, groups }) = (admin(), names().await);
+    let group = &groups[0];
+    let lines: String = (0..300).map(|n| format!("{n:03}\n")).collect();
+    let produce = format!("produce -t {topic}");
+    ottla(&produce, lines.as_bytes()).await.good();
+    let consume = format!("consume -t {topic} -G {group} -e");
+    let consumed = String::from_utf8(ottla(&consume, b"").await.good().stdout).unwrap();
+    let mut consumed: Vec<&str> = consumed.split_inclusive('\n').collect();
+    consumed.sort_unstable();
+    assert_eq!(consumed.concat(), lines);
+    assert!(ottla(&consume, b"").await.good().stdout.is_empty());
+    let listed = admin.list_group_offsets([group]).await;
+    let committed = listed[group].as_ref().unwrap().values();
+    assert_eq!(
+        committed.map(|committed| committed.offset).sum::<i64>(),
+        300
+    );
+    // It has left, and not merely gone.
+    let described = admin.describe_group(group).await.unwrap();
+    assert_eq!(described.state, GroupState::Empty);
+}

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ottla::{
-    AutoOffsetReset, Client, Compression, Error, ErrorKind, IsolationLevel, NewTopic, Producer,
-    Record, StartFrom,
+    AutoOffsetReset, Client, Compression, Error, ErrorKind, GroupState, GroupType, IsolationLevel,
+    ListGroups, NewTopic, Producer, Record, StartFrom,
 };
 use ottla_codec::messages::describe_cluster::DescribeClusterRequest;
 use ottla_codec::messages::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
@@ -186,6 +186,32 @@ async fn read_committed_needs_isolation_levels() {
     consumer.assign([(t0(), StartFrom::End)]).unwrap();
     let next = timeout(PATIENCE, consumer.next()).await.expect("an error");
     assert_unsupported(&next.unwrap_err(), "read_committed", needed, "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_admins_may_not_do_to_groups_is_told() {
+    let (_cluster, client) = world(|cluster| cluster).await;
+    let admin = client.admin();
+    let set = admin.alter_group_offsets("g", [(t0(), 0)]).await.unwrap();
+    set[&t0()].as_ref().unwrap();
+    let by_state = ListGroups::new().states([GroupState::Empty]);
+    let error = admin.list_groups(by_state).await.unwrap_err();
+    let needed = "ListGroups version 4-5";
+    assert_unsupported(&error, "listing groups by state", needed, "0-2");
+    let error = admin.remove_members("g", ["i"], "").await.unwrap_err();
+    assert_unsupported(&error, "removing members", "LeaveGroup version 3-5", "0-2");
+    let error = admin.delete_group_offsets("g", [t0()]).await.unwrap_err();
+    assert_unsupported(&error, "OffsetDelete", "version 0", "none");
+
+    // Of groups without types, all are classic.
+    let listed = async |of| {
+        let listed = admin.list_groups(ListGroups::new().types([of])).await;
+        listed.unwrap().complete().unwrap()
+    };
+    let classic = listed(GroupType::Classic).await;
+    assert_eq!(classic[0].group_id, "g");
+    assert_eq!((classic.len(), classic[0].state), (1, GroupState::Unknown));
+    assert_eq!(listed(GroupType::Consumer).await, []);
 }
 
 /// Without the right to ask where epochs end, which until 2.3 took a right on the whole cluster, a consumer goes on
