@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ottla_fake::codec::ApiKey;
 use ottla_fake::{FakeCluster, Record, TopicSpec};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
@@ -207,4 +208,39 @@ async fn a_broken_pipe_ends_it_quietly_and_commits_nothing_that_was_not_taken() 
     ended.good();
     assert_eq!(committed(&cluster).await, []);
     assert_eq!(members(&cluster).await, 0);
+}
+
+#[tokio::test]
+async fn what_stdout_has_not_taken_is_not_committed() {
+    let cluster = filled(1, 0).await;
+    // More than a pipe takes, and less than makes the program wait before it looks at anything else.
+    let value = "x".repeat(999);
+    let records = (0..150).map(|_| Record::of(value.clone()));
+    cluster.append("t", 0, records).await.unwrap();
+    let arguments = "consume -t t -G g -X heartbeat.interval.ms=100";
+    let mut first = command_on(&cluster, arguments).spawn().unwrap();
+    let mut stdout = first.stdout.take().unwrap();
+    let mut line = vec![0; 1_000];
+    stdout.read_exact(&mut line).await.unwrap();
+
+    // Its partition is wanted, and would be given up with what was printed committed.
+    let second = Member::start(&cluster, "-t t");
+    let joined = async || cluster.group("g").await.unwrap().unwrap().members.len();
+    until(async || joined().await == 2).await;
+    let beats = async || {
+        let requests = cluster.requests().await.unwrap();
+        let beats = requests
+            .iter()
+            .filter(|request| request.api == ApiKey::Heartbeat);
+        beats.count()
+    };
+    let before = beats().await;
+    until(async || beats().await >= before + 5).await;
+    assert_eq!(committed(&cluster).await, []);
+    let mut rest = vec![0; 149_000];
+    stdout.read_exact(&mut rest).await.unwrap();
+    until(async || committed(&cluster).await == [(0, 150)]).await;
+    second.stop("-INT").await;
+    signal(&first, "-INT").await;
+    ended(first).await.good();
 }
