@@ -65,16 +65,21 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) {
     loop {
-        state.fire_due_timers();
         let timer = state.timers.next();
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             event = events.recv() => match event {
-                Some(event) => state.handle(event),
+                Some(event) => {
+                    // What was due before it came happens before it.
+                    state.fire_due_timers();
+                    state.handle(event);
+                }
                 None => break,
             },
-            () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {}
+            () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
+                state.fire_due_timers();
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ottla_codec::ErrorCode;
 use ottla_codec::messages::find_coordinator::FindCoordinatorRequest;
 use ottla_codec::messages::list_groups::ListGroupsRequest;
@@ -121,6 +122,25 @@ async fn what_was_not_assigned_is_taken_back() {
     one.client = Client::connect(&cluster, 3).await;
     assert_eq!(one.heartbeat().await, ErrorCode::IllegalGeneration);
     assert_eq!(one.join().await.generation_id, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_move_takes_its_own_time() {
+    let cluster = cluster().await;
+    let mut member = Member::new(&cluster).await;
+    member.protocols.push(("sticky", Bytes::new()));
+    stabilize(&mut [(&mut member, &[0])]).await;
+    for broker in [2, 3] {
+        let moved = cluster.move_coordinator_slowly("g", broker, LOAD_TIME);
+        moved.await.unwrap();
+        advance(LOAD_TIME * 3 / 4).await;
+        assert!(cluster.group("g").await.unwrap().unwrap().is_loading);
+    }
+    advance(LOAD_TIME / 4 + Duration::from_millis(1)).await;
+    let group = cluster.group("g").await.unwrap().unwrap();
+    assert!(!group.is_loading);
+    // What was not chosen is not written down.
+    assert_eq!(group.members[&member.id].protocols, ["range"]);
 }
 
 #[tokio::test(start_paused = true)]
