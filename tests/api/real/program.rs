@@ -22,7 +22,7 @@ pub(super) struct Ended {
     pub(super) code: Option<i32>,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: String,
-    /// The most memory it had, in bytes.
+    /// The most memory it had, in bytes; of an unoptimised program without its code.
     peak: u64,
 }
 
@@ -92,7 +92,13 @@ pub(super) async fn ottla(arguments: &str, stdin: &[u8]) -> Ended {
         let mut tick = interval(Duration::from_millis(10));
         loop {
             tick.tick().await;
-            peak = memory(&status, "VmHWM").unwrap_or(0).max(peak);
+            let all = memory(&status, "VmHWM").unwrap_or(0);
+            // Unoptimised code is no measure of anything, and as large as all the rest.
+            let code = match long_runs() {
+                true => 0,
+                false => memory(&status, "RssFile").unwrap_or(0),
+            };
+            peak = all.saturating_sub(code).max(peak);
         }
     };
     let stdout = read_in_spells(child.stdout.take().expect("stdout"), &status);
