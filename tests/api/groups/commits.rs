@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ottla::{ErrorKind, RebalanceKind};
+use ottla::{AutoOffsetReset, ErrorKind, RebalanceKind};
 use ottla_codec::ApiKey;
 use ottla_codec::ErrorCode;
 use ottla_codec::messages::find_coordinator::FindCoordinatorRequest;
 use ottla_codec::messages::offset_commit::OffsetCommitRequest;
+use ottla_codec::messages::offset_fetch::OffsetFetchRequest;
 use ottla_codec::messages::sync_group::SyncGroupRequest;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::subject::{Running, Subject, all_read, assigned, next, shared_out};
+use super::subject::{Running, Subject, all_read, assigned, next, shared_out, try_next};
 use crate::support::{PATIENCE, eventually};
 
 /// A member that reads both partitions of the topic, ten records each.
@@ -230,6 +231,80 @@ async fn o03_a_commit_from_before_a_revocation_is_not_made_after_it() {
     );
     assert_eq!(subject.committed(2).await, BTreeMap::new());
     subject.assert_clean().await;
+}
+
+/// A topic was deleted and created again: what was read of the old one is never committed for the new one, neither
+/// by the caller nor for it, until the caller has said where to go on.
+#[tokio::test(start_paused = true)]
+async fn f25_offsets_of_a_topic_are_not_committed_for_its_successor() {
+    let subject = Subject::fake(1).await;
+    subject.fill(1, 10).await;
+    let mut consumer = subject.consumer(|builder| {
+        let builder = builder.auto_commit(true);
+        builder.auto_commit_interval(Duration::from_secs(1))
+    });
+    consumer
+        .subscribe([&subject.topic])
+        .expect("a subscription");
+    let batch = next(&mut consumer).await;
+    subject
+        .cluster()
+        .recreate_topic(&subject.topic)
+        .await
+        .expect("a topic");
+    let error = try_next(&mut consumer).await.expect_err("another topic");
+    let kind = ErrorKind::TopicRecreated {
+        topic: subject.topic.clone(),
+    };
+    assert_eq!(*error.kind(), kind);
+    let before = subject.committed(1).await;
+    let commit = consumer.commit([(subject.tp(0), batch.next_offset())]);
+    assert_eq!(*commit.await.expect_err("of another topic").kind(), kind);
+    consumer.commit_positions().await.expect("nothing");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(subject.committed(1).await, before);
+    consumer.seek(&subject.tp(0), 0).expect("assigned");
+    subject.fill(1, 3).await;
+    let batch = next(&mut consumer).await;
+    consumer
+        .commit([(subject.tp(0), batch.next_offset())])
+        .await
+        .expect("a commit");
+}
+
+/// What passes by itself is no reason to give a committed offset up.
+#[tokio::test(start_paused = true)]
+async fn o11_a_passing_refusal_of_the_offsets_resets_nothing() {
+    let subject = Subject::fake(2).await;
+    let member = reading(&subject, "range").await;
+    member
+        .handle
+        .commit([(subject.tp(0), 4), (subject.tp(1), 6)])
+        .await
+        .expect("a commit");
+    member.finish().await;
+    for code in [
+        ErrorCode::CoordinatorLoadInProgress,
+        ErrorCode::NotCoordinator,
+        ErrorCode::RequestTimedOut,
+        ErrorCode::UnstableOffsetCommit,
+    ] {
+        let refused = subject.cluster().on::<OffsetFetchRequest>();
+        let refused = refused.times(5).error(code);
+        let consumer =
+            subject.consumer(|builder| builder.auto_offset_reset(AutoOffsetReset::Latest));
+        consumer
+            .subscribe([&subject.topic])
+            .expect("a subscription");
+        let reader = Running::new(consumer);
+        eventually("it reads on", async || reader.seen().len() == 10).await;
+        assert!(refused.hits() >= 5);
+        let first = reader.finish().await;
+        assert!(
+            first.contains(&(0, 4)) && first.contains(&(1, 6)),
+            "{code}: {first:?}"
+        );
+    }
 }
 
 /// Lost and assigned again while the caller was busy with a batch of it: the end of that batch says nothing of the

@@ -647,9 +647,7 @@ impl Assignment {
                 Followed::Same => {}
                 Followed::Moved => self.wakes.work = true,
                 Followed::Recreated => {
-                    let topic = name.topic.to_string();
-                    let error = ErrorKind::TopicRecreated { topic }.into();
-                    self.positions.fail(&name, error);
+                    self.positions.fail(&name, recreated(&name));
                     self.wake_reader();
                 }
             }
@@ -697,6 +695,12 @@ pub(crate) fn not_assigned(partition: &TopicPartition) -> Error {
         partition: partition.clone(),
     }
     .into()
+}
+
+/// The error about a partition whose topic is another one now.
+pub(crate) fn recreated(partition: &TopicPartition) -> Error {
+    let topic = partition.topic.to_string();
+    ErrorKind::TopicRecreated { topic }.into()
 }
 
 fn corrupt_batch(partition: &TopicPartition, offset: i64, source: BatchError) -> Error {

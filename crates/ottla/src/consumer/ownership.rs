@@ -13,7 +13,7 @@ use ottla_cluster::TopicPartition;
 use ottla_coordinator::membership::Identity;
 use tokio::time::Instant;
 
-use super::assignment::{Assignment, not_assigned};
+use super::assignment::{Assignment, not_assigned, recreated};
 use super::offsets::Offsets;
 use super::positions::{Generation, Partition, Start, Tenure};
 use super::standing::Mode;
@@ -153,7 +153,8 @@ impl Assignment {
     ///
     /// # Errors
     ///
-    /// The group assigns this consumer's partitions, and one of these is not among them.
+    /// The group assigns this consumer's partitions, and one of these is not among them; or a topic was
+    /// created again and the caller has not sought since.
     pub(crate) fn claim(&self, offsets: &Offsets) -> Result<Claim, Error> {
         let as_member = self.standing.mode() == Mode::Subscribed;
         let mut owned = BTreeMap::new();
@@ -164,6 +165,8 @@ impl Assignment {
                 .partition(name)
                 .filter(|found| found.is_known())
             {
+                // Whatever the caller read, it was not in this topic.
+                Some(found) if found.is_outlived() => return Err(recreated(name)),
                 Some(found) => {
                     owned.insert(name.clone(), found.ownership());
                 }

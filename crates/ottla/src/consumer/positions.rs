@@ -144,6 +144,8 @@ pub(crate) struct Partition {
     tenure: Tenure,
     /// Whether the listener, or the reader, has had word of it.
     known: bool,
+    /// Its topic was deleted and created again: the position, and what was handed out, are the old one's.
+    outlived: bool,
     /// The offset that is known to be committed.
     committed: Option<i64>,
     generation: Generation,
@@ -318,6 +320,7 @@ impl Positions {
         };
         found.lineage = found.generation;
         found.forget_positions();
+        found.outlived = false;
         match start {
             Start::At(position) => found.start_at(position),
             Start::Reset(to) => found.phase = Phase::AwaitingReset(to),
@@ -373,6 +376,7 @@ impl Positions {
         }
         if !topic_id.is_zero() && found.topic_id != topic_id {
             found.topic_id = topic_id;
+            found.outlived = true;
             return Followed::Recreated;
         }
         // While nobody leads, the last leader is as good a guess as any; asking it costs a refusal.
@@ -541,6 +545,7 @@ impl Partition {
             ownership: generation,
             tenure: Tenure::Active,
             known: true,
+            outlived: false,
             committed: None,
             generation,
             lineage: generation,
@@ -591,9 +596,14 @@ impl Partition {
         self.known = known;
     }
 
-    /// Whether it has a position of its own, and not just the one that it came with.
+    /// Whether its position is one to be committed: its own, and not just the one that it came with.
     pub(crate) fn has_begun(&self) -> bool {
-        self.known && self.tenure != Tenure::Held
+        self.known && self.tenure != Tenure::Held && !self.outlived
+    }
+
+    /// Whether offsets that the caller has are those of a topic that is no more, until it seeks.
+    pub(crate) fn is_outlived(&self) -> bool {
+        self.outlived
     }
 
     pub(crate) fn set_tenure(&mut self, tenure: Tenure) {

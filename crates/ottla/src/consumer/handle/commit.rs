@@ -53,7 +53,8 @@ impl ConsumerHandle {
     ///
     /// There is no group id; a partition is not [assigned](crate::ErrorKind::NotAssigned) to this
     /// subscribed consumer, or was [revoked](crate::ErrorKind::Revoked) before the commit could be sent, and
-    /// then nothing was committed; the coordinator refuses; a timeout after `default.api.timeout.ms`, and
+    /// then nothing was committed; its topic was [created again](crate::ErrorKind::TopicRecreated), and offsets
+    /// of the old one mean nothing in it; the coordinator refuses; a timeout after `default.api.timeout.ms`, and
     /// then the commit may have taken effect or not.
     pub fn commit<O: Into<OffsetAndMetadata>>(
         &self,
