@@ -246,3 +246,23 @@ async fn a_consumer_that_may_not_ask_for_epochs_does_without() {
     let asked = |request: &&ottla_fake::LoggedRequest| request.api == ApiKey::OffsetForLeaderEpoch;
     assert!(requests.iter().any(|request| asked(&request)));
 }
+
+/// Static members need brokers from 2.3 on; any other member does not.
+#[tokio::test(start_paused = true)]
+async fn static_members_are_refused_by_brokers_that_know_none() {
+    let (_cluster, client) = world(|cluster| cluster).await;
+    let consumer = || client.consumer().group_id("g");
+    let mut fixed = consumer().group_instance_id("one").build().unwrap();
+    fixed.subscribe(["t"]).unwrap();
+    let next = timeout(PATIENCE, fixed.next()).await.expect("an error");
+    assert_unsupported(&next.unwrap_err(), "JoinGroup", "version 5-9", "0-3");
+
+    let mut usual = consumer().build().unwrap();
+    let mut rebalances = usual.rebalances();
+    usual.subscribe(["t"]).unwrap();
+    tokio::select! {
+        biased;
+        assigned = rebalances.next() => assert_eq!(assigned.unwrap().partitions().len(), 1),
+        next = usual.next() => panic!("{next:?}"),
+    }
+}

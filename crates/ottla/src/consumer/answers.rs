@@ -16,7 +16,8 @@ use tokio::time::{Duration, Instant};
 
 use super::aborted::{AbortedTransaction, AbortedTransactions};
 use super::assignment::Assignment;
-use super::positions::{FetchTarget, Generation, Partition, Phase, Position, Question};
+use super::partition::Partition;
+use super::positions::{FetchTarget, Generation, Phase, Position, Question};
 use super::reset::{OutOfRange, ResetTo, Truncation, contradicts, out_of_range, truncated};
 use super::scan::{Piece, scan};
 use crate::error::{Error, ErrorKind};

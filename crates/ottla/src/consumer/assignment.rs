@@ -21,9 +21,9 @@ use super::buffered::Fetched;
 use super::decoder::Step;
 use super::lane::{Lane, Via};
 use super::metrics::Counters;
+use super::partition::{LogEnds, Partition};
 use super::positions::{
-    FetchTarget, Followed, Generation, Leader, LogEnds, Partition, Position, Positions, Question,
-    Start,
+    FetchTarget, Followed, Generation, Leader, Position, Positions, Question, Start,
 };
 use super::presence::Presence;
 use super::reset::AutoOffsetReset;

@@ -39,6 +39,7 @@ mod metrics;
 mod offsets;
 mod owner;
 mod ownership;
+mod partition;
 mod positions;
 mod presence;
 mod reader;

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::assignment::{Assignment, not_assigned, recreated};
 use super::offsets::Offsets;
-use super::positions::{Generation, Partition, Start, Tenure};
+use super::partition::{Partition, Tenure};
+use super::positions::{Generation, Start};
 use super::standing::Mode;
 use crate::error::Error;
 

@@ -10,7 +10,7 @@ use super::positions::positions;
 use crate::consumer::assignment::Assignment;
 use crate::consumer::commits::PendingCommit;
 use crate::consumer::offsets::{OffsetAndMetadata, Offsets};
-use crate::consumer::positions::Partition;
+use crate::consumer::partition::Partition;
 use crate::error::{Error, Result};
 
 impl ConsumerHandle {

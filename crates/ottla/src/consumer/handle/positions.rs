@@ -8,7 +8,8 @@ use super::{ConsumerHandle, StartFrom};
 use crate::consumer::assignment::Assignment;
 use crate::consumer::config::IsolationLevel;
 use crate::consumer::offsets::{OffsetAndMetadata, Offsets};
-use crate::consumer::positions::{Partition, Start};
+use crate::consumer::partition::Partition;
+use crate::consumer::positions::Start;
 use crate::consumer::reset::ResetTo;
 use crate::error::Result;
 
