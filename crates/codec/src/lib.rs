@@ -72,6 +72,13 @@
 //! most 64 times its bytes and 64 KiB of memory; decompressing takes the limit that it is given, and twice that for the
 //! old message formats, whose records are written anew in the current one.
 //!
+//! # Other clients
+//!
+//! What is written suits the narrowest reader that was found: LZ4 in independent blocks of 64 KiB without checksums,
+//! snappy in xerial's framing. What is read is more: blocks of every size, linked or not, with checksums; snappy in
+//! either form; batches left plain. Batches by seven other clients are among the tests, and `cargo xtask peers interop`
+//! has those clients read ours.
+//!
 //! # JSON
 //!
 //! With the feature `serde`, off by default, messages are serialised and deserialised in the JSON form of Kafka's own

@@ -118,7 +118,11 @@ impl Run {
             };
             args.push(batch.to_string());
         }
-        self.run(peer, args).await?.success()?;
+        let told = args.len() - 3;
+        let written = self.run(peer, args).await?.success()?.len();
+        if written != told {
+            return Err(format!("{written} of {told} cases written").into());
+        }
         Ok(topic)
     }
 
