@@ -264,6 +264,9 @@ impl Membership {
         };
         self.watch = Some(Watch::new(planning.topics().clone()));
         if answer.skip_assignment {
+            // A static leader has come back to a plan of its former self (KIP-814), and cannot know which partitions
+            // there were then: those that have come since would be nobody's until the next rebalance.
+            self.need("the group's partitions may have changed since its leader planned");
             self.phase = Phase::Syncing {
                 call: None,
                 assignments: Vec::new(),

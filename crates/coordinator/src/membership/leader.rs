@@ -160,7 +160,7 @@ impl fmt::Debug for Planning {
 #[derive(Debug)]
 pub(super) struct Watch {
     topics: BTreeSet<String>,
-    /// What the decision was made with. A leader that came back to a decision made before (KIP-814) does not know.
+    /// What the decision was made with, once it was made.
     planned: Option<Topics>,
     latest: Option<Topics>,
 }
@@ -187,9 +187,6 @@ impl Watch {
         let known = self.topics.iter();
         let known = known.filter_map(|name| Some((name.clone(), topics.topic(name)?.clone())));
         self.latest = Some(known.collect());
-        if self.planned.is_none() {
-            self.planned = self.latest.clone();
-        }
     }
 
     /// The first topic that differs from what was decided on; racks count if the leader has one, as in Java.
