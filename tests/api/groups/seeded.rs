@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use ottla::{
@@ -61,6 +62,8 @@ struct Reader {
     rng: fastrand::Rng,
     history: Arc<History>,
     cluster: FakeCluster,
+    /// It dawdles no more.
+    hurries: Arc<AtomicBool>,
 }
 
 impl Reader {
@@ -115,7 +118,7 @@ impl Reader {
             12..200 => self.rng.u64(0..20),
             _ => 0,
         };
-        if handling > 0 {
+        if handling > 0 && !self.hurries.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(handling)).await;
         }
         if self.rng.u8(..3) == 0 {
@@ -154,6 +157,7 @@ struct World {
     auto_commit: bool,
     members: Vec<Member>,
     begun: usize,
+    hurry: Arc<AtomicBool>,
     partitions: i32,
     /// Writes topics, not records.
     client: Client,
@@ -184,6 +188,7 @@ impl World {
             auto_commit: rng.u8(..3) == 0,
             members: Vec::new(),
             begun: 0,
+            hurry: Arc::default(),
             partitions,
             client,
             rng,
@@ -223,6 +228,7 @@ impl World {
             rng: self.rng.fork(),
             history: self.history.clone(),
             cluster: self.cluster.clone(),
+            hurries: self.hurry.clone(),
         };
         let task = tokio::spawn(reader.run(stopped));
         self.members.push(Member {
@@ -293,6 +299,7 @@ impl World {
 
     /// Once the faults are over, everybody has a share, and everything is read.
     async fn settle(&mut self) {
+        self.hurry.store(true, Ordering::Relaxed);
         let began = Instant::now();
         loop {
             self.history.check_owners();
@@ -401,9 +408,9 @@ fn disturb<R: Request>(cluster: &FakeCluster, rng: &mut fastrand::Rng) {
         2 => next.close(),
         3 => next.drop_request(),
         4 => next.cut_response_anywhere(),
-        // A commit that a broker sits on while its connection breaks would come to pass after later ones: no broker
-        // serves requests in such an order.
-        _ if R::KEY == ApiKey::OffsetCommit => next.close(),
+        // What a broker sits on while its connection breaks would come to pass after what was sent later over another:
+        // an older commit, the join of a static member that is dead. No broker serves requests in such an order.
+        _ if matches!(R::KEY, ApiKey::OffsetCommit | ApiKey::JoinGroup) => next.close(),
         _ => next.delay(Duration::from_millis(rng.u64(1..8000))),
     });
 }
