@@ -69,6 +69,32 @@ async fn partitions_come_from_the_group_or_from_the_caller() {
     subject.assert_clean().await;
 }
 
+/// Who changes its mind while it leaves is a member again, with all that belongs to it.
+#[tokio::test(start_paused = true)]
+async fn subscribing_again_while_leaving_makes_a_member() {
+    let subject = Subject::fake(2).await;
+    let consumer = subject.member("range");
+    // It has not joined yet, and has left as soon as it hears of it.
+    assert!(
+        timeout(Duration::ZERO, consumer.unsubscribe())
+            .await
+            .is_err()
+    );
+    consumer.subscribe(["t"]).expect("a subscription");
+    shared_out(&[&consumer], &[2]).await;
+    assert_eq!(consumer.subscription(), names(&["t"]));
+    let mixed = consumer.assign([(subject.tp(0), StartFrom::Beginning)]);
+    assert_eq!(
+        *mixed.expect_err("subscribed").kind(),
+        ErrorKind::MixedAssignment
+    );
+    consumer
+        .commit([(subject.tp(0), 0)])
+        .await
+        .expect("a commit");
+    subject.assert_clean().await;
+}
+
 /// Another subscription gives up what it lacks and gets what it adds.
 #[tokio::test(start_paused = true)]
 async fn another_subscription_replaces_the_one_before() {

@@ -83,6 +83,18 @@ impl Standing {
         Ok(())
     }
 
+    /// Takes partitions of these topics from the group from now on; what stopped it before is over.
+    ///
+    /// # Errors
+    ///
+    /// They come from elsewhere.
+    pub(crate) fn subscribe(&mut self, topics: BTreeSet<String>) -> Result<(), Error> {
+        self.enter(Mode::Subscribed)?;
+        self.failure = None;
+        self.subscription = topics;
+        Ok(())
+    }
+
     /// Has neither partitions nor a group any more.
     pub(crate) fn reset(&mut self) {
         let listener = self.listener.take();
@@ -160,11 +172,6 @@ impl Standing {
     /// Something stops the group for good.
     pub(crate) fn fail(&mut self, error: Error) {
         self.failure = Some(error.into());
-    }
-
-    /// The group goes on.
-    pub(crate) fn recover(&mut self) {
-        self.failure = None;
     }
 
     /// Tells the reader of something, once.

@@ -144,8 +144,15 @@ impl Member {
         let now = Instant::now();
         match command {
             Command::Subscribe(subscription) => {
+                let entered = self.shared.with(|assignment| {
+                    assignment.expect_reader(now);
+                    assignment.standing.subscribe(subscription.topics())
+                });
+                if entered.is_err() {
+                    // It had left meanwhile, and its caller has assigned partitions since.
+                    return;
+                }
                 self.is_expelled = false;
-                self.shared.with(|assignment| assignment.expect_reader(now));
                 match &subscription {
                     Subscription::Topics(topics) => {
                         self.list_at = None;

@@ -23,6 +23,16 @@ pub(crate) enum Subscription {
     Matching(Arc<dyn Fn(&str) -> bool + Send + Sync>),
 }
 
+impl Subscription {
+    /// The topics, as far as they are known without asking.
+    pub(crate) fn topics(&self) -> BTreeSet<String> {
+        match self {
+            Self::Topics(topics) => topics.clone(),
+            Self::Matching(_) => BTreeSet::new(),
+        }
+    }
+}
+
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -45,15 +45,7 @@ impl ConsumerHandle {
 
     fn begin(&self, subscription: Subscription) -> Result<()> {
         self.coordinator.group()?;
-        self.change(|assignment| {
-            assignment.standing.enter(Mode::Subscribed)?;
-            assignment.standing.recover();
-            assignment.standing.subscription = match &subscription {
-                Subscription::Topics(topics) => topics.clone(),
-                Subscription::Matching(_) => BTreeSet::new(),
-            };
-            Ok(())
-        })?;
+        self.change(|assignment| assignment.standing.subscribe(subscription.topics()))?;
         self.group.tell(Command::Subscribe(subscription));
         Ok(())
     }
