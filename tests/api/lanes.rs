@@ -141,7 +141,7 @@ async fn a_fetch_that_waits_30_s_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_produce_that_waits_for_replicas_holds_up_nobody_but_producers_to_its_broker() {
+async fn a_produce_that_waits_for_replicas_holds_up_nobody() {
     let cluster = fake::cluster().brokers(2).topic("t", 3).topic("u", 2);
     let cluster = cluster.start_in_memory().await.unwrap();
     let client = client_of(&cluster).build().unwrap();
@@ -177,16 +177,52 @@ async fn a_produce_that_waits_for_replicas_holds_up_nobody_but_producers_to_its_
         at_once("a produce to another broker", other).await;
         sleep(Duration::from_secs(1)).await;
     }
-    // A broker reads the next request of a connection when it has answered the one before.
-    let mut behind = Box::pin(async { to("u", beside).await.unwrap().await });
-    assert!(
-        timeout(Duration::from_secs(5), behind.as_mut())
-            .await
-            .is_err()
-    );
+    // Nothing of it was in flight when the wait began, so it goes over another connection.
+    let behind = async { to("u", beside).await.unwrap().await.unwrap() };
+    at_once("a produce beside it", behind).await;
     world.cluster.release_replication("t", 0).await.unwrap();
     at_once("what was held", held).await.unwrap();
-    at_once("what was behind it", behind).await.unwrap();
+    assert_eq!(world.cluster.violations().await.unwrap(), []);
+}
+
+/// Two partitions of one leader in the same request: the one without replicas keeps the other from its answer once, and
+/// then waits by itself.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_keeps_waiting_for_replicas_does_so_alone() {
+    let world = World::new().await;
+    let producer = world.client.producer().build().unwrap();
+    let to = |partition| {
+        let record = Record::to("t").partition(partition).value("v");
+        producer.send(record)
+    };
+    for partition in 0..3 {
+        to(partition).await.unwrap().await.unwrap();
+    }
+    let dials = world.client.metrics().dials;
+    world.cluster.hold_replication("t", 0).await.unwrap();
+    let began = Instant::now();
+    let (stuck, beside) = (to(0).await.unwrap(), to(2).await.unwrap());
+    beside.await.unwrap();
+    let took = began.elapsed();
+    // The broker says so in time, and the connection lives.
+    assert!(took < Duration::from_secs(28), "{took:?}");
+    let mut stuck = Box::pin(stuck.into_future());
+    for _ in 0..60 {
+        let beside = async { to(2).await.unwrap().await.unwrap() };
+        at_once("a produce beside it", beside).await;
+        let waits = timeout(Duration::from_secs(1), stuck.as_mut());
+        assert!(waits.await.is_err());
+    }
+    world.cluster.release_replication("t", 0).await.unwrap();
+    stuck.await.unwrap();
+    // Both over one connection again.
+    for partition in [0, 2] {
+        to(partition).await.unwrap().await.unwrap();
+    }
+    assert_eq!(world.client.metrics().dials, dials + 1, "the second one");
+    let log = world.cluster.log("t", 0).await.unwrap();
+    assert_eq!(log.len(), 3, "nothing twice");
+    assert_eq!(world.cluster.violations().await.unwrap(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,8 +239,14 @@ async fn a_throttled_produce_holds_up_nobody_else() {
         world.others_answer_at_once().await;
         sleep(Duration::from_secs(1)).await;
     }
+    // No way around what the broker has asked for: what comes later waits too.
+    let dials = world.client.metrics().dials;
+    let record = Record::to("t").partition(2).value("v");
+    let later = producer.send(record).await.unwrap();
     muted.await.unwrap();
+    later.await.unwrap();
     assert!(began.elapsed() >= Duration::from_secs(19));
+    assert_eq!(world.client.metrics().dials, dials);
     let metrics = world.client.metrics();
     assert_eq!(metrics.throttled, Duration::from_secs(20));
 }

@@ -51,7 +51,7 @@ impl fmt::Display for Peer {
 /// |---|---|---|---|
 /// | `Metadata` | Metadata, FindCoordinator, ListOffsets, OffsetForLeaderEpoch, InitProducerId of idempotent producers | all share it | brokers answer at once, and everything else waits for these answers |
 /// | `Admin` | every call of an administrator, DeleteRecords and raw requests among them | all share it | changing a topic takes as long as it takes |
-/// | `Produce` | Produce | all share it | may be large, wait for replicas, and be throttled; a partition's batches are in order on one connection only |
+/// | `Produce` | Produce | all share it; a producer's own beside one that stalls | may be large, wait for replicas, and be throttled; a partition's batches are in order on one connection only |
 /// | `Fetch` | Fetch, over two groups: what waits for records, and what became ready meanwhile | a consumer's own | waits for records, and a broker's answer may be large |
 /// | `Join` | JoinGroup, SyncGroup | a consumer's own | a coordinator parks them for minutes |
 /// | `Coordination` | Heartbeat, OffsetCommit, OffsetFetch, LeaveGroup | a consumer's own | they keep the membership, whatever else goes on |

@@ -17,7 +17,8 @@ use super::world::{World, client_of, text};
 use crate::support::fake;
 
 const RECORDS: u32 = 200;
-const PARTITIONS: i32 = 3;
+/// Two for each broker.
+const PARTITIONS: i32 = 6;
 
 /// What became of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ async fn break_things(cluster: &FakeCluster, rng: &mut fastrand::Rng) {
         let partition = rng.i32(0..PARTITIONS);
         let skip = rng.u64(0..3);
         let produce = || cluster.on::<ProduceRequest>().skip(skip);
-        match rng.u32(..16) {
+        match rng.u32(..18) {
             0 => cluster.cut_connections(broker).await.unwrap(),
             1 => drop(produce().apply_then_close()),
             2 => drop(produce().apply_then_drop_response()),
@@ -121,6 +122,9 @@ async fn break_things(cluster: &FakeCluster, rng: &mut fastrand::Rng) {
             },
             13 => drop(cluster.on::<MetadataRequest>().close()),
             14 => cluster.freeze_metadata(broker).await.unwrap(),
+            // The topic may not be there yet.
+            15 => drop(cluster.hold_replication("t", partition).await),
+            16 => drop(cluster.release_replication("t", partition).await),
             _ => cluster.thaw_metadata(broker).await.unwrap(),
         }
     }
@@ -182,6 +186,10 @@ async fn run(seed: u64) -> Traces {
         world.cluster.thaw_metadata(broker).await.unwrap();
         // It may be up already.
         drop(world.cluster.start_broker(broker).await);
+    }
+    for partition in 0..PARTITIONS {
+        let released = world.cluster.release_replication("t", partition);
+        released.await.unwrap();
     }
     let began = Instant::now();
     producer.flush().await;

@@ -289,6 +289,7 @@ impl ProducerBuilder {
         let shared = Arc::new(Shared::new(accumulator));
         let context = Arc::new(Context {
             shutdown: self.core.shutdown.child_token(),
+            owner: self.core.next_owner_id(),
             core: self.core,
             shared,
             sealer,

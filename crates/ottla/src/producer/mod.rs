@@ -1,11 +1,12 @@
 //! The producer: records in, batches out, one outcome per record.
 //!
 //! A record is encoded into its partition's open batch when it is sent ([`accumulator`]). One task per
-//! broker ([`sender`]) takes closed batches out, seals them ([`compression`]) and keeps requests in
-//! flight; one task per producer ([`upkeep`]) follows metadata, fetches the producer id, watches
-//! deadlines and finds the partitions of records that were sent before their topic was known
-//! ([`assigner`]). What an answer or a lost connection means for order and sequence numbers is decided by
-//! [`window`], a state machine without I/O. [`delivery`] is what the sender of a record holds.
+//! broker, and a second one while that has to wait ([`sender`]), takes closed batches out, seals them
+//! ([`compression`]) and keeps requests in flight; one task per producer ([`upkeep`]) follows metadata,
+//! fetches the producer id, watches deadlines and finds the partitions of records that were sent before
+//! their topic was known ([`assigner`]). What an answer or a lost connection means for order and sequence
+//! numbers is decided by [`window`], a state machine without I/O. [`delivery`] is what the sender of a
+//! record holds.
 //!
 //! # References
 //! - KIP-98, KIP-360, KIP-679 (idempotence), KIP-794 (sticky partitioning), KIP-91 (delivery timeout)

@@ -65,7 +65,9 @@ pub(crate) fn build(parcels: &[Parcel], acks: i16, timeout: Duration) -> Produce
     }
     ProduceRequest {
         acks,
-        timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
+        // Less than the answer may take, so that it comes: it says of each partition whether there were enough
+        // replicas in time, where a lost connection says nothing of any.
+        timeout_ms: i32::try_from(timeout.as_millis() * 9 / 10).unwrap_or(i32::MAX),
         topic_data: topics,
         ..Default::default()
     }
@@ -102,6 +104,7 @@ pub(crate) fn judge(parcels: &[Parcel], response: &ProduceResponse) -> Vec<Judge
                     )),
                     base_offset: None,
                     log_append_time: None,
+                    in_vain: false,
                 },
                 stale_metadata: false,
                 fatal: None,
@@ -131,6 +134,7 @@ fn judge_one(partition: &PartitionProduceResponse, name: TopicPartition) -> Judg
             error,
             base_offset: Some(partition.base_offset).filter(|offset| *offset >= 0),
             log_append_time: Some(partition.log_append_time_ms).filter(|time| *time >= 0),
+            in_vain: code == ErrorCode::RequestTimedOut,
         },
         stale_metadata: verdict.stale_metadata,
     }

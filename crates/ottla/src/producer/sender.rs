@@ -1,4 +1,4 @@
-//! The task that produces to one broker: collects batches, has them sealed, keeps requests in flight.
+//! The task that produces over one lane to a broker: collects batches, has them sealed, keeps requests in flight.
 //!
 //! Owns a connection and the order of requests on it. Which batch goes when is the accumulator's
 //! decision; what an answer means is the [`request`] module's.
@@ -14,10 +14,10 @@ use ottla_connection::{
     Backoff, Connection, ConnectionError, ConnectionGroup, Pending, Purpose, Written,
 };
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::accumulator::{Parcel, Reply, SealJob, SplitJob};
+use super::accumulator::{Lane, Parcel, Reply, SealJob, SplitJob};
 use super::compression::Sealer;
 use super::request::{self, Judged};
 use super::shared::Shared;
@@ -25,8 +25,12 @@ use super::window::{Answer, Route};
 use crate::client::Core;
 use crate::error::Error;
 
-/// The connections over which records go, shared by the producers of a client.
+/// The main lanes, shared by the producers of a client.
 const PRODUCE: ConnectionGroup = ConnectionGroup::shared(Purpose::Produce);
+
+/// How long a request may go unanswered before partitions that have nothing to do with it go over another connection.
+/// Answers that wait for nothing come far sooner, even those to large requests.
+const STALL: Duration = Duration::from_secs(1);
 
 type Dial = Pin<Box<dyn Future<Output = Result<Connection, ConnectionError>> + Send>>;
 type Replied = Result<Option<ProduceResponse>, ConnectionError>;
@@ -40,13 +44,15 @@ pub(crate) struct Context {
     /// Bounds how many batches are compressed at a time.
     pub(crate) cpus: Semaphore,
     pub(crate) shutdown: CancellationToken,
+    /// Names the connections that are not shared.
+    pub(crate) owner: u64,
     pub(crate) acks: i16,
     pub(crate) max_in_flight: usize,
 }
 
 pub(crate) struct Sender {
     context: Arc<Context>,
-    node: i32,
+    lane: Lane,
     connection: Option<Connection>,
     dial: Option<Dial>,
     /// After failed dials: none before this instant.
@@ -54,11 +60,17 @@ pub(crate) struct Sender {
     failed_dials: u32,
     rng: fastrand::Rng,
     in_flight: VecDeque<InFlight>,
+    /// The broker looks at the oldest request no earlier than that: when it has answered the one before, and the
+    /// throttle that came with the answer is over.
+    next_from: Option<Instant>,
+    /// The oldest request has been waiting for long, and the accumulator knows.
+    stalled: bool,
 }
 
 /// A request without an answer yet. Answers come in the order of the requests.
 struct InFlight {
     parcels: Vec<Parcel>,
+    sent_at: Instant,
     reply: PendingReply,
 }
 
@@ -68,34 +80,42 @@ enum PendingReply {
 }
 
 impl Sender {
-    pub(crate) fn new(context: Arc<Context>, node: i32) -> Self {
+    pub(crate) fn new(context: Arc<Context>, lane: Lane) -> Self {
         let rng = context.core.env.fork_rng();
         Self {
             context,
-            node,
+            lane,
             connection: None,
             dial: None,
             redial_at: None,
             failed_dials: 0,
             rng,
             in_flight: VecDeque::new(),
+            next_from: None,
+            stalled: false,
         }
     }
 
     /// Runs until the producer is shut down.
     pub(crate) async fn run(mut self) {
-        let notify = self.context.shared.with(|a| a.broker_notify(self.node));
+        let notify = self.context.shared.with(|a| a.lane_notify(self.lane));
         let shutdown = self.context.shutdown.clone();
         loop {
             let wake_at = self.send_all().await;
+            let stalls_at = self.stalls_at();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
                 (parcels, reply) = next_reply(&mut self.in_flight) => {
+                    self.next_from = Some(Instant::now() + throttle(&reply));
+                    self.set_stalled(false);
                     self.take_reply(&parcels, reply);
                 }
                 dialed = finished(&mut self.dial) => self.take_dial(dialed),
                 () = notify.notified() => {}
+                () = sleep_until(stalls_at.unwrap_or_else(Instant::now)), if stalls_at.is_some() => {
+                    self.set_stalled(true);
+                }
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
         }
@@ -112,10 +132,11 @@ impl Sender {
                 return self.dial_if_due(now);
             };
             let route = Route {
-                node: self.node,
+                node: self.lane.node,
                 connection: connection.id(),
             };
-            let haul = self.context.shared.with(|a| a.collect(route, now));
+            let lane = self.lane;
+            let haul = self.context.shared.with(|a| a.collect(lane, route, now));
             if haul.jobs.is_empty() && haul.parcels.is_empty() {
                 return haul.wake_at;
             }
@@ -148,18 +169,39 @@ impl Sender {
         if self.dial.is_some() || !self.in_flight.is_empty() {
             return None;
         }
-        let due = self.context.shared.with(|a| a.peek(self.node, now))?;
+        let due = self.context.shared.with(|a| a.peek(self.lane, now))?;
         let due = self.redial_at.map_or(due, |at| at.max(due));
         if due > now {
             return Some(due);
         }
         let pool = self.context.core.pool.clone();
         let deadline = now + self.context.core.config.request_timeout;
-        let node = self.node;
+        let node = self.lane.node;
+        let group = match self.lane.aside {
+            false => PRODUCE,
+            true => ConnectionGroup::owned(Purpose::Produce, self.context.owner),
+        };
         self.dial = Some(Box::pin(async move {
-            pool.connection(node, PRODUCE, deadline).await
+            pool.connection(node, group, deadline).await
         }));
         None
+    }
+
+    /// When to stop having others wait behind the oldest request.
+    fn stalls_at(&self) -> Option<Instant> {
+        // Without acknowledgements nobody knows when the broker has taken in what went over a connection.
+        let may = !self.lane.aside && !self.stalled && self.context.acks != 0;
+        let oldest = self.in_flight.front().filter(|_| may)?;
+        let begun = oldest.sent_at.max(self.next_from.unwrap_or(oldest.sent_at));
+        Some(begun + STALL)
+    }
+
+    fn set_stalled(&mut self, stalled: bool) {
+        if self.stalled != stalled {
+            self.stalled = stalled;
+            let node = self.lane.node;
+            self.context.shared.with(|a| a.set_stalled(node, stalled));
+        }
     }
 
     fn take_dial(&mut self, dialed: Result<Connection, ConnectionError>) {
@@ -170,7 +212,7 @@ impl Sender {
                 self.connection = Some(connection);
             }
             Err(error) => {
-                tracing::debug!(node = self.node, %error, "no connection to produce over");
+                tracing::debug!(node = self.lane.node, %error, "no connection to produce over");
                 // Perhaps somebody else leads by now.
                 self.context.core.metadata.request_refresh();
                 self.failed_dials = self.failed_dials.saturating_add(1);
@@ -180,7 +222,7 @@ impl Sender {
                 let error = Error::from(error);
                 self.context
                     .shared
-                    .with(|a| a.unreachable(self.node, &error));
+                    .with(|a| a.unreachable(self.lane.node, &error));
             }
         }
     }
@@ -202,7 +244,11 @@ impl Sender {
             PendingReply::Answer(connection.submit(&request, version, deadline))
         };
         self.context.shared.with(|a| a.count_request());
-        self.in_flight.push_back(InFlight { parcels, reply });
+        self.in_flight.push_back(InFlight {
+            parcels,
+            sent_at: now,
+            reply,
+        });
     }
 
     fn take_reply(&mut self, parcels: &[Parcel], reply: Replied) {
@@ -330,6 +376,15 @@ impl Sender {
         };
         self.context.core.tasks.spawn(run);
     }
+}
+
+/// How long the connection is to keep quiet from now on.
+fn throttle(reply: &Replied) -> Duration {
+    let throttle_ms = match reply {
+        Ok(Some(response)) => response.throttle_time_ms,
+        _ => 0,
+    };
+    Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0))
 }
 
 /// The oldest request's reply. Waits forever if there is no request.

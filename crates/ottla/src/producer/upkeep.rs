@@ -12,6 +12,7 @@ use ottla_connection::Backoff;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::accumulator::Lane;
 use super::assigner::Assigner;
 use super::sender::{Context, Sender, finished};
 use super::sequences::Identity;
@@ -23,7 +24,7 @@ type Fetch = Pin<Box<dyn Future<Output = Result<Identity>> + Send>>;
 pub(crate) struct Upkeep {
     context: Arc<Context>,
     /// The brokers that have a sender.
-    senders: BTreeSet<i32>,
+    senders: BTreeSet<Lane>,
     fetch: Option<Fetch>,
     assigner: Assigner,
 }
@@ -52,7 +53,8 @@ impl Upkeep {
                 () = context.shutdown.cancelled() => {
                     // Whoever closed the producer has done this already; not who closed the client.
                     let reason = Error::new(ErrorKind::Closed { what: "client" });
-                    return shared.with(|a| a.fail_for_good(reason));
+                    shared.with(|a| a.fail_for_good(reason));
+                    return core.pool.close_owner(context.owner);
                 }
                 fetched = finished(&mut self.fetch) => match fetched {
                     Ok(identity) => shared.with(|a| a.identify(identity)),
@@ -81,13 +83,13 @@ impl Upkeep {
     /// Starts what is to be started. Returns when something may expire.
     fn look_after(&mut self) -> Option<Instant> {
         let context = &self.context;
-        let (leaders, needs_identity, leaderless, expiry) = context.shared.with(|a| {
+        let (lanes, needs_identity, leaderless, expiry) = context.shared.with(|a| {
             let leaderless = a.has_leaderless_work();
-            (a.leaders(), a.needs_identity(), leaderless, a.next_expiry())
+            (a.lanes(), a.needs_identity(), leaderless, a.next_expiry())
         });
-        for node in leaders {
-            if self.senders.insert(node) {
-                let sender = Sender::new(context.clone(), node);
+        for lane in lanes {
+            if self.senders.insert(lane) {
+                let sender = Sender::new(context.clone(), lane);
                 context.core.tasks.spawn(sender.run());
             }
         }

@@ -268,11 +268,11 @@ impl Accumulator {
             timestamps: Timestamps::All(now.wall_ms),
             charge,
         });
-        match state.leader {
-            Some(leader) if !self.limits.linger.is_zero() => {
+        match self.choose_lane(partition) {
+            Some(lane) if !self.limits.linger.is_zero() => {
                 let due = now.instant + self.limits.linger;
                 self.brokers
-                    .entry(leader)
+                    .entry(lane)
                     .or_default()
                     .look_again(due, partition);
             }

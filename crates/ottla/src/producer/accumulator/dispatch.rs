@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::batch::{Payload, SealJob};
+use super::lanes::Lane;
 use super::state::Accumulator;
 use crate::error::Error;
 use crate::producer::window::{Candidate, Route};
@@ -38,12 +39,12 @@ pub(crate) struct Parcel {
 }
 
 impl Accumulator {
-    /// When this broker's partitions are to be looked at, if at all.
-    pub(crate) fn peek(&mut self, node: i32, now: Instant) -> Option<Instant> {
-        let broker = self.brokers.get_mut(&node)?;
+    /// When this lane's partitions are to be looked at, if at all.
+    pub(crate) fn peek(&mut self, lane: Lane, now: Instant) -> Option<Instant> {
+        let broker = self.brokers.get_mut(&lane)?;
         // Partitions that have moved on are no reason to go on dialling a broker that may be gone.
         let partitions = &self.partitions;
-        let moved = |partition: usize| partitions[partition].leader != Some(node);
+        let moved = |partition: usize| partitions[partition].lane() != Some(lane);
         while broker.ready.front().is_some_and(|first| moved(*first)) {
             broker.ready.pop_front();
         }
@@ -61,23 +62,23 @@ impl Accumulator {
 
     /// Takes out at most one batch per partition that may go over `route` now. Each is in flight from
     /// here on: [`answered`](Self::answered) or [`lost`](Self::lost) has to follow.
-    pub(crate) fn collect(&mut self, route: Route, now: Instant) -> Haul {
+    pub(crate) fn collect(&mut self, lane: Lane, route: Route, now: Instant) -> Haul {
         let mut haul = Haul::default();
-        self.fire_timers(route.node, now);
+        self.fire_timers(lane, now);
         let mut room = self.limits.max_request_size;
         let looks = self
             .brokers
-            .get(&route.node)
+            .get(&lane)
             .map_or(0, |broker| broker.ready.len());
         for _ in 0..looks {
-            let Some(partition) = self.next_ready(route.node) else {
+            let Some(partition) = self.next_ready(lane) else {
                 break;
             };
             // It may be in the queue twice, if its leader went away and came back.
             if self.partitions[partition].in_haul {
                 continue;
             }
-            let position = self.next_batch(partition, route, now);
+            let position = self.next_batch(partition, lane, route, now);
             self.seal_ahead(partition, &mut haul);
             let Some((position, size)) = position.and_then(|p| self.sealed_size(partition, p))
             else {
@@ -98,7 +99,7 @@ impl Accumulator {
             self.partitions[parcel.partition].in_haul = false;
             self.mark_ready(parcel.partition);
         }
-        haul.wake_at = self.peek(route.node, now);
+        haul.wake_at = self.peek(lane, now);
         haul
     }
 
@@ -135,23 +136,23 @@ impl Accumulator {
         }
     }
 
-    fn fire_timers(&mut self, node: i32, now: Instant) {
-        while let Some(broker) = self.brokers.get_mut(&node)
+    fn fire_timers(&mut self, lane: Lane, now: Instant) {
+        while let Some(broker) = self.brokers.get_mut(&lane)
             && let Some(Reverse((at, partition))) = broker.timers.peek().copied()
             && at <= now
         {
             broker.timers.pop();
-            if self.partitions[partition].leader == Some(node) {
+            if self.partitions[partition].lane() == Some(lane) {
                 self.mark_ready(partition);
             }
         }
     }
 
-    fn next_ready(&mut self, node: i32) -> Option<usize> {
-        let broker = self.brokers.get_mut(&node)?;
+    fn next_ready(&mut self, lane: Lane) -> Option<usize> {
+        let broker = self.brokers.get_mut(&lane)?;
         while let Some(partition) = broker.ready.pop_front() {
             let state = &mut self.partitions[partition];
-            if state.leader == Some(node) {
+            if state.lane() == Some(lane) {
                 state.queued = false;
                 return Some(partition);
             }
@@ -161,17 +162,24 @@ impl Accumulator {
 
     fn mark_ready_first(&mut self, partition: usize) {
         let state = &mut self.partitions[partition];
-        if let Some(broker) = state
-            .leader
-            .and_then(|leader| self.brokers.get_mut(&leader))
-        {
+        if let Some(broker) = state.lane().and_then(|lane| self.brokers.get_mut(&lane)) {
             state.queued = true;
             broker.ready.push_front(partition);
         }
     }
 
     /// The position of the batch that goes next, if one may go now.
-    fn next_batch(&mut self, partition: usize, route: Route, now: Instant) -> Option<usize> {
+    fn next_batch(
+        &mut self,
+        partition: usize,
+        lane: Lane,
+        route: Route,
+        now: Instant,
+    ) -> Option<usize> {
+        if self.wants_aside(partition) != self.partitions[partition].aside {
+            // It changes lanes when the last of what is in flight has come back.
+            return None;
+        }
         let state = &mut self.partitions[partition];
         let later = match state.window.candidate(now, route) {
             Candidate::At(position) => return Some(position),
@@ -187,7 +195,7 @@ impl Accumulator {
                 due
             }
         };
-        let broker = self.brokers.entry(route.node).or_default();
+        let broker = self.brokers.entry(lane).or_default();
         broker.timers.push(Reverse((later, partition)));
         None
     }

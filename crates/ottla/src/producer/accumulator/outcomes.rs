@@ -23,6 +23,8 @@ pub(crate) struct Reply {
     pub(crate) base_offset: Option<i64>,
     /// The timestamp that the broker has given all records.
     pub(crate) log_append_time: Option<i64>,
+    /// It has waited for replicas, and there were not enough in time.
+    pub(crate) in_vain: bool,
 }
 
 impl Reply {
@@ -33,6 +35,7 @@ impl Reply {
             error: None,
             base_offset: None,
             log_append_time: None,
+            in_vain: false,
         }
     }
 }
@@ -44,6 +47,9 @@ impl Accumulator {
         let state = &mut self.partitions[partition];
         if let Some(error) = &reply.error {
             state.last_error = Some(error.clone());
+        }
+        if reply.answer == Answer::Written || reply.in_vain {
+            state.slow = reply.in_vain;
         }
         let mut actions = Vec::new();
         state

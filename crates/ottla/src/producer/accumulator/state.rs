@@ -1,7 +1,7 @@
 //! The accumulator itself: its parts, the leaders of its partitions, and its end.
 
 use std::collections::HashMap;
-use std::collections::btree_map::{BTreeMap, Entry};
+use std::collections::btree_map::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::batch::SplitJob;
+use super::lanes::Lane;
 use super::memory::{Memory, Ticket};
 use super::topics::{Broker, Partition, Topic};
 use super::unassigned::Unassigned;
@@ -66,7 +67,7 @@ pub(crate) struct Accumulator {
     pub(super) last_topic: usize,
     pub(super) unassigned: Unassigned,
     pub(super) partitions: Vec<Partition>,
-    pub(super) brokers: BTreeMap<i32, Broker>,
+    pub(super) brokers: BTreeMap<Lane, Broker>,
     pub(super) memory: Memory,
     pub(super) identity: Option<Identity>,
     /// Nothing expires before this instant; `None` if there was nothing to expire.
@@ -124,11 +125,6 @@ impl Accumulator {
         self.progress.clone()
     }
 
-    /// Notified when there may be something to send to this broker.
-    pub(crate) fn broker_notify(&mut self, node: i32) -> Arc<Notify> {
-        self.brokers.entry(node).or_default().notify.clone()
-    }
-
     /// Who is to be woken once the lock is released.
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         mem::take(&mut self.wakers)
@@ -150,11 +146,6 @@ impl Accumulator {
     pub(crate) fn partition_count(&self, topic: &str) -> Option<usize> {
         let topic = self.by_name.get(topic)?;
         Some(self.topics[*topic].partitions.len())
-    }
-
-    /// The leaders that have, or may get, something to send.
-    pub(crate) fn leaders(&self) -> Vec<i32> {
-        self.brokers.keys().copied().collect()
     }
 
     /// Takes in a topic that somebody produces to, unless records of it wait for their partitions:
@@ -210,6 +201,8 @@ impl Accumulator {
                     leader: None,
                     open: None,
                     window: Window::new(self.limits.max_in_flight, self.limits.idempotent),
+                    aside: false,
+                    slow: false,
                     queued: false,
                     in_haul: false,
                     last_size: 0,
@@ -234,14 +227,10 @@ impl Accumulator {
             return;
         }
         state.leader = leader;
+        state.slow = false;
         state.queued = false;
         state.window.leader_changed();
-        if let Some(leader) = leader
-            && let Entry::Vacant(vacant) = self.brokers.entry(leader)
-        {
-            vacant.insert(Broker::default());
-            self.upkeep.notify_one();
-        }
+        self.choose_lane(partition);
         self.mark_ready(partition);
     }
 
@@ -258,18 +247,20 @@ impl Accumulator {
         self.act(partition, actions, None);
     }
 
-    /// Has the leader's sender look at a partition.
+    /// Has its lane's sender look at a partition.
     pub(super) fn mark_ready(&mut self, partition: usize) {
-        let state = &mut self.partitions[partition];
-        if state.queued || !state.has_work() {
+        if !self.partitions[partition].has_work() {
             return;
         }
-        let Some(leader) = state.leader else {
+        let Some(lane) = self.choose_lane(partition) else {
             self.upkeep.notify_one();
             return;
         };
-        state.queued = true;
-        let broker = self.brokers.entry(leader).or_default();
+        let state = &mut self.partitions[partition];
+        if mem::replace(&mut state.queued, true) {
+            return;
+        }
+        let broker = self.brokers.entry(lane).or_default();
         broker.ready.push_back(partition);
         broker.notify.notify_one();
     }

@@ -10,13 +10,18 @@ use ottla_codec::messages::metadata::{
 use ottla_connection::Backoff;
 use tokio::time::Instant;
 
-use super::{Accumulator, Admission, Limits, Now, Parcel, Reply};
+use super::{Accumulator, Admission, Lane, Limits, Now, Parcel, Reply};
 use crate::error::ErrorKind;
 use crate::producer::compression::{Compression, Sealer};
 use crate::producer::delivery::Delivery;
 use crate::producer::sequences::Identity;
 use crate::producer::window::{Answer, Cause, Route};
 use crate::record::{Record, RecordMetadata};
+
+const MAIN: Lane = Lane {
+    node: 1,
+    aside: false,
+};
 
 /// An accumulator for a topic "t" whose partitions are led by brokers 1, 2, 1, 2, ...
 pub(super) struct Rig {
@@ -69,7 +74,7 @@ pub(super) fn cluster(leaders: &[i32], epoch: i32) -> Cluster {
 }
 
 impl Rig {
-    fn new(limits: Limits, leaders: &[i32]) -> Self {
+    pub(super) fn new(limits: Limits, leaders: &[i32]) -> Self {
         let mut rig = Self::without_topic(limits);
         let topic = Arc::from("t");
         assert!(rig.accumulator.add_topic(&topic, &cluster(leaders, 0)));
@@ -96,7 +101,7 @@ impl Rig {
         accumulator.append(&record, None, None, || now).unwrap()
     }
 
-    fn send(&mut self, partition: i32, size: usize) -> Delivery {
+    pub(super) fn send(&mut self, partition: i32, size: usize) -> Delivery {
         let value = vec![0; size];
         let record = Record::to("t").partition(partition).value(&value);
         match self.append(record) {
@@ -107,13 +112,17 @@ impl Rig {
 
     /// What goes to a broker now, in one request or more: seals as a sender does.
     pub(super) fn collect(&mut self, node: i32) -> Vec<Parcel> {
+        self.collect_over(Lane::main(node))
+    }
+
+    pub(super) fn collect_over(&mut self, lane: Lane) -> Vec<Parcel> {
         let route = Route {
-            node,
-            connection: 1,
+            node: lane.node,
+            connection: 1 + u64::from(lane.aside),
         };
         let mut parcels = Vec::new();
         loop {
-            let haul = self.accumulator.collect(route, self.now);
+            let haul = self.accumulator.collect(lane, route, self.now);
             if haul.jobs.is_empty() && haul.parcels.is_empty() {
                 return parcels;
             }
@@ -154,7 +163,7 @@ fn a_batch_waits_for_the_linger_and_no_longer() {
         node: 1,
         connection: 1,
     };
-    let wake_at = rig.accumulator.collect(route, rig.now).wake_at;
+    let wake_at = rig.accumulator.collect(MAIN, route, rig.now).wake_at;
     assert_eq!(wake_at, Some(rig.now + Duration::from_millis(1)));
     rig.now += Duration::from_millis(1);
     let parcels = rig.collect(1);
@@ -234,16 +243,29 @@ fn batches_are_sealed_before_their_turn_comes() {
         node: 1,
         connection: 1,
     };
-    let haul = rig.accumulator.collect(route, rig.now);
+    let haul = rig.accumulator.collect(MAIN, route, rig.now);
     assert_eq!(haul.jobs.len(), 8);
-    assert!(rig.accumulator.collect(route, rig.now).jobs.is_empty());
+    assert!(
+        rig.accumulator
+            .collect(MAIN, route, rig.now)
+            .jobs
+            .is_empty()
+    );
     // Whichever is sealed first, the oldest goes first.
     for job in haul.jobs.into_iter().rev() {
-        assert!(rig.accumulator.collect(route, rig.now).parcels.is_empty());
+        assert!(
+            rig.accumulator
+                .collect(MAIN, route, rig.now)
+                .parcels
+                .is_empty()
+        );
         let sealed = rig.sealer.seal(job.builder);
         rig.accumulator.sealed(job.partition, job.serial, sealed);
     }
-    assert_eq!(rig.accumulator.collect(route, rig.now).parcels[0].serial, 0);
+    assert_eq!(
+        rig.accumulator.collect(MAIN, route, rig.now).parcels[0].serial,
+        0
+    );
 }
 
 #[test]
@@ -263,12 +285,12 @@ fn a_request_holds_no_more_than_its_size() {
         node: 1,
         connection: 1,
     };
-    for job in rig.accumulator.collect(route, rig.now).jobs {
+    for job in rig.accumulator.collect(MAIN, route, rig.now).jobs {
         let sealed = rig.sealer.seal(job.builder);
         rig.accumulator.sealed(job.partition, job.serial, sealed);
     }
     let sizes: Vec<usize> = (0..3)
-        .map(|_| rig.accumulator.collect(route, rig.now).parcels.len())
+        .map(|_| rig.accumulator.collect(MAIN, route, rig.now).parcels.len())
         .collect();
     assert_eq!(sizes, [2, 1, 0]);
 }
@@ -279,9 +301,9 @@ fn a_leader_move_takes_the_batches_along() {
     drop(rig.send(0, 10));
     rig.accumulator.flush();
     rig.accumulator.update_cluster(&cluster(&[2], 1));
-    assert_eq!(rig.accumulator.peek(1, rig.now), None);
+    assert_eq!(rig.accumulator.peek(Lane::main(1), rig.now), None);
     assert!(rig.collect(1).is_empty());
-    assert_eq!(rig.accumulator.peek(2, rig.now), Some(rig.now));
+    assert_eq!(rig.accumulator.peek(Lane::main(2), rig.now), Some(rig.now));
     assert_eq!(rig.collect(2).len(), 1);
 }
 
@@ -313,7 +335,7 @@ fn a_request_never_has_two_batches_of_a_partition() {
         connection: 1,
     };
     for parcels in [1, 1, 0] {
-        let haul = rig.accumulator.collect(route, rig.now);
+        let haul = rig.accumulator.collect(MAIN, route, rig.now);
         assert_eq!(haul.parcels.len(), parcels);
     }
 }

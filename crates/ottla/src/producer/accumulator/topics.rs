@@ -1,4 +1,4 @@
-//! What the accumulator knows of topics, partitions and brokers.
+//! What the accumulator knows of topics, partitions and what waits for brokers.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::batch::{Batch, OpenBatch};
 use super::estimate::Ratio;
+use super::lanes::Lane;
 use crate::error::Error;
 use crate::producer::partitioner::Sticky;
 use crate::producer::window::Window;
@@ -33,7 +34,11 @@ pub(crate) struct Partition {
     pub(crate) leader: Option<i32>,
     pub(crate) open: Option<OpenBatch>,
     pub(crate) window: Window<Batch>,
-    /// Whether it is in the ready queue of its leader.
+    /// Which of its leader's lanes it goes over, once nothing is in flight over the other.
+    pub(crate) aside: bool,
+    /// Its latest attempt waited for replicas in vain.
+    pub(crate) slow: bool,
+    /// Whether it is in the ready queue of its lane.
     pub(crate) queued: bool,
     /// Whether the request that is being put together has a batch of it already.
     pub(crate) in_haul: bool,
@@ -44,20 +49,28 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
+    /// The lane it goes over, if it has a leader.
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        let aside = self.aside;
+        self.leader.map(|node| Lane { node, aside })
+    }
+
     /// Whether there is anything to deliver.
     pub(crate) fn has_work(&self) -> bool {
         self.open.is_some() || !self.window.is_empty()
     }
 }
 
-/// What waits for one broker.
+/// What waits for one lane.
 #[derive(Debug, Default)]
 pub(crate) struct Broker {
+    /// An answer has been waited for for long.
+    pub(crate) stalled: bool,
     /// Partitions that may have something to send. Hints: each is checked when it is taken out.
     pub(crate) ready: VecDeque<usize>,
     /// When a partition becomes ready by itself: the end of linger or of a backoff. Hints as well.
     pub(crate) timers: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// Wakes the broker's sender.
+    /// Wakes the lane's sender.
     pub(crate) notify: Arc<Notify>,
 }
 
