@@ -150,6 +150,7 @@ impl Membership {
                 }
                 self.phase = Phase::Syncing {
                     call: None,
+                    is_doubted: false,
                     assignments: plan.assignments,
                     topics: std::mem::take(topics),
                 };
@@ -237,8 +238,10 @@ impl Membership {
         self.watch = None;
         // What was asked as of the generation before tells nothing about this one.
         self.heartbeat = None;
-        self.heartbeat_due = now + self.config.heartbeat_interval;
         self.session.begin(joined.call.sent);
+        // After a join that was parked for long, at once.
+        let confirmed = self.session.last_confirmed().unwrap_or(now);
+        self.heartbeat_due = confirmed + self.config.heartbeat_interval;
         let name = answer.protocol_name.as_deref().unwrap_or_default();
         let assignor = self.assignors.iter().find(|a| a.name() == name).cloned();
         let is_consumer = answer.protocol_type.as_deref().unwrap_or(CONSUMER) == CONSUMER;
@@ -253,6 +256,7 @@ impl Membership {
         if answer.leader != answer.member_id {
             self.phase = Phase::Syncing {
                 call: None,
+                is_doubted: false,
                 assignments: Vec::new(),
                 topics: joined.topics,
             };
@@ -269,6 +273,7 @@ impl Membership {
             self.need("the group's partitions may have changed since its leader planned");
             self.phase = Phase::Syncing {
                 call: None,
+                is_doubted: false,
                 assignments: Vec::new(),
                 topics: joined.topics,
             };
@@ -290,14 +295,18 @@ impl Membership {
         answer: &SyncGroupResponse,
         now: Instant,
     ) {
-        self.session.confirm_settled(call.sent);
-        if let Some((at, why)) = self.session.expiry()
-            && at <= now
-        {
-            // The answer was so long on its way that it may be outdated.
-            self.lose_all(why);
-            self.forget_generation();
-            self.try_again("the session has expired", now);
+        self.session.settle(call.sent);
+        if self.session.has_expired(now) {
+            // The join or this was so long on its way that others may have these partitions by now.
+            if self.heartbeat.is_none() {
+                self.heartbeat_due = now;
+            }
+            self.phase = Phase::Syncing {
+                call: None,
+                is_doubted: true,
+                assignments: Vec::new(),
+                topics: topics.clone(),
+            };
             return;
         }
         let (Some(generation), Some(assignor)) = (self.generation, self.assignor.clone()) else {

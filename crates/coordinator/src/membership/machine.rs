@@ -86,6 +86,8 @@ pub(super) enum Phase {
     },
     Syncing {
         call: Option<Pending>,
+        /// It was answered, but the session may have expired: it is sent again once a heartbeat is confirmed.
+        is_doubted: bool,
         assignments: Vec<SyncGroupRequestAssignment>,
         topics: BTreeSet<String>,
     },
@@ -408,7 +410,7 @@ impl Membership {
         }
         let due = Due {
             join: wants_round && self.next_round <= now,
-            sync: matches!(self.phase, Phase::Syncing { call: None, .. }),
+            sync: self.is_sync_due(now),
             leave: self
                 .departing
                 .as_ref()
@@ -455,7 +457,7 @@ impl Membership {
             ready(self.heartbeat_due).filter(|_| heartbeat),
             ready(self.next_round)
                 .filter(|_| round && self.revocation.is_none() && self.departing.is_none()),
-            ready(now).filter(|_| matches!(self.phase, Phase::Syncing { call: None, .. })),
+            ready(now).filter(|_| self.is_sync_due(now)),
             ready(now).filter(|_| {
                 let departing = self.departing.as_ref();
                 departing.is_some_and(|d| d.farewell.is_some() && d.call.is_none())
@@ -481,6 +483,17 @@ impl Membership {
             Phase::Between if self.finder.node().is_none() => State::FindingCoordinator,
             Phase::Between if self.need.is_some() => State::Joining,
             Phase::Between => State::Stable,
+        }
+    }
+
+    fn is_sync_due(&self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Syncing {
+                call: None,
+                is_doubted,
+                ..
+            } => !is_doubted || !self.session.has_expired(now),
+            _ => false,
         }
     }
 

@@ -29,9 +29,9 @@ impl Session {
         }
     }
 
-    /// Starts anew: a request sent then has been confirmed, by which the member is in a generation.
+    /// Starts anew: a join sent then has been confirmed, by which the member is in a generation.
     ///
-    /// A join and a sync may be parked for long. The heartbeats confirmed meanwhile show that the coordinator formed the
+    /// It may have been parked for long. The heartbeats confirmed meanwhile show that the coordinator formed the
     /// generation, and set its clocks again, after they were sent.
     pub(super) fn begin(&mut self, sent: Instant) {
         self.confirm(sent);
@@ -46,7 +46,18 @@ impl Session {
     /// The same, and the group was not rebalancing.
     pub(super) fn confirm_settled(&mut self, sent: Instant) {
         self.confirm(sent);
+        self.settle(sent);
+    }
+
+    /// A sync sent then has been answered: the group was not rebalancing. It is no sign of life: a coordinator that
+    /// has the answer at hand, since Kafka 4.0, does not count it as one.
+    pub(super) fn settle(&mut self, sent: Instant) {
         self.settled = self.settled.max(Some(sent));
+    }
+
+    /// Whether the coordinator may have given the member up.
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        self.expiry().is_none_or(|(at, _)| at <= now)
     }
 
     /// Forgets everything: there is no membership.

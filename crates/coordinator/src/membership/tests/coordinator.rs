@@ -327,7 +327,7 @@ impl Coordinator {
         }
         member.synced = true;
         if self.group.phase == Phase::Stable {
-            member.expires = now + member.session;
+            // No sign of life to a coordinator of Kafka 4.
             let answer = sync_answer(&member.assignment);
             return self.answers.push((from, answer));
         }

@@ -74,6 +74,8 @@ fn a_member_whose_join_does_not_arrive_in_time_loses_everything() {
     // If it is answered after all, the member takes what it gets.
     let answer = rig.follower(2);
     rig.joined(&join, &answer);
+    let call = rig.beat();
+    rig.answer_beat(&call, ErrorCode::None);
     rig.sync(&[0]);
     rig.assigned(&[0], &[0]);
 }
@@ -126,27 +128,35 @@ fn a_sync_whose_answer_is_lost_is_repeated_and_not_the_rebalance() {
 }
 
 #[test]
-fn an_assignment_that_was_too_long_on_its_way_is_not_taken_up() {
-    let mut rig = Rig::new(
-        crate::membership::Config {
-            request_timeout: 2 * SESSION,
-            ..config()
-        },
-        range(),
-    );
+fn an_assignment_is_not_taken_up_before_a_sign_of_life_is_confirmed() {
+    let mut rig = Rig::new(config(), range());
+    rig.subscribe(&["t"]);
+    rig.find(1);
+    let join = rig.join();
+    // Others were slow to join; or the answer was slow to come, and the session is over.
+    rig.pass(SESSION);
+    let answer = rig.follower(1);
+    rig.joined(&join, &answer);
+    let beat = rig.beat();
+    rig.sync(&[0]);
+    rig.quiet();
+    assert!(rig.member.owned().is_empty());
+    rig.answer_beat(&beat, ErrorCode::None);
+    rig.sync(&[0]);
+    rig.assigned(&[0], &[0]);
+}
+
+#[test]
+fn an_answer_to_a_sync_is_no_sign_of_life() {
+    let mut rig = Rig::new(config(), range());
     rig.subscribe(&["t"]);
     rig.find(1);
     rig.join_as_follower(1);
-    let call = rig.syncing();
-    rig.pass(SESSION);
-    let answer = SyncGroupResponse {
-        assignment: assignment(&[0]),
-        ..Default::default()
-    };
-    rig.member.synced(call.token, &answer, rig.now);
-    let join = rig.join();
-    assert_eq!(join.request.member_id, "m");
-    assert!(rig.member.owned().is_empty());
+    let joined = rig.now;
+    rig.pass(2 * SECOND);
+    rig.sync(&[0]);
+    rig.assigned(&[0], &[0]);
+    assert_eq!(rig.member.last_confirmed(), Some(joined));
 }
 
 #[test]
@@ -180,6 +190,8 @@ fn late_answers_of_an_older_generation_are_dropped() {
     let beat = rig.beat();
     let answer = rig.follower(2);
     rig.joined(&join, &answer);
+    let first = rig.beat();
+    rig.answer_beat(&first, ErrorCode::None);
     rig.sync(&[0]);
     rig.assigned(&[], &[0]);
     for code in [
