@@ -144,7 +144,9 @@ async fn a_member_that_is_cut_off_stops_before_others_begin() {
     let first = Running::new(subject.member("cooperative-sticky"));
     shared_out(&[&first.handle], &[2]).await;
     let mut rebalances = first.handle.rebalances();
+    let id = first.handle.group_metadata().expect("a member").member_id;
     let cut = subject.cluster().on::<HeartbeatRequest>();
+    let cut = cut.when(move |beat| beat.member_id == id);
     let cut = cut.always().drop_request();
     let second = Running::new(subject.member("cooperative-sticky"));
     let began = Instant::now();

@@ -91,7 +91,9 @@ async fn a_fenced_commit_ends_the_member() {
     let first = fixed(&subject, "range", "one");
     shared_out(&[&first], &[2]).await;
     // Its heartbeats are lost, so that the commit is the first to hear.
+    let id = first.group_metadata().expect("a member").member_id;
     let lost = subject.cluster().on::<HeartbeatRequest>();
+    let lost = lost.when(move |beat| beat.member_id == id);
     let lost = lost.always().drop_request();
     let second = Running::new(fixed(&subject, "range", "one"));
     eventually("the second is in", async || {

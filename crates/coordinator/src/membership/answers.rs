@@ -239,9 +239,9 @@ impl Membership {
         // What was asked as of the generation before tells nothing about this one.
         self.heartbeat = None;
         self.session.begin(joined.call.sent);
-        // After a join that was parked for long, at once.
-        let confirmed = self.session.last_confirmed().unwrap_or(now);
-        self.heartbeat_due = confirmed + self.config.heartbeat_interval;
+        // Nothing is taken up before one is confirmed: a new member sends the first at once.
+        let confirmed = self.session.last_confirmed();
+        self.heartbeat_due = confirmed.map_or(now, |at| at + self.config.heartbeat_interval);
         let name = answer.protocol_name.as_deref().unwrap_or_default();
         let assignor = self.assignors.iter().find(|a| a.name() == name).cloned();
         let is_consumer = answer.protocol_type.as_deref().unwrap_or(CONSUMER) == CONSUMER;
@@ -297,7 +297,7 @@ impl Membership {
     ) {
         self.session.settle(call.sent);
         if self.session.has_expired(now) {
-            // The join or this was so long on its way that others may have these partitions by now.
+            // No heartbeat says yet that it is still a member, and these partitions its own.
             if self.heartbeat.is_none() {
                 self.heartbeat_due = now;
             }

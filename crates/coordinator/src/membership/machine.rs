@@ -295,7 +295,7 @@ impl Membership {
         self.state
     }
 
-    /// When the last request was sent that the coordinator has confirmed.
+    /// When the last heartbeat was sent that the coordinator has confirmed.
     pub fn last_confirmed(&self) -> Option<Instant> {
         self.session.last_confirmed()
     }

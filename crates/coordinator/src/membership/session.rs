@@ -13,7 +13,7 @@ use super::Loss;
 pub(super) struct Session {
     timeout: Duration,
     rebalance_timeout: Duration,
-    /// When the last request was sent that the coordinator has confirmed.
+    /// When the last heartbeat was sent that the coordinator has confirmed.
     confirmed: Option<Instant>,
     /// When the last request was sent whose answer shows that the group had not begun to rebalance by then.
     settled: Option<Instant>,
@@ -29,16 +29,15 @@ impl Session {
         }
     }
 
-    /// Starts anew: a join sent then has been confirmed, by which the member is in a generation.
+    /// A join sent then has been answered: the member is in a generation, which the group had not begun to leave.
     ///
-    /// It may have been parked for long. The heartbeats confirmed meanwhile show that the coordinator formed the
-    /// generation, and set its clocks again, after they were sent.
+    /// It may have been parked for long: heartbeats confirmed meanwhile were sent before the generation was formed.
     pub(super) fn begin(&mut self, sent: Instant) {
-        self.confirm(sent);
-        self.settled = self.confirmed;
+        self.settled = self.confirmed.max(Some(sent));
     }
 
-    /// A request sent then has been confirmed.
+    /// A heartbeat sent then has been confirmed. Nothing else is a sign of life: a coordinator that has the answer to a
+    /// join or a sync at hand gives it and counts on, since Kafka 4.0 also for a sync.
     pub(super) fn confirm(&mut self, sent: Instant) {
         self.confirmed = self.confirmed.max(Some(sent));
     }
@@ -49,8 +48,7 @@ impl Session {
         self.settle(sent);
     }
 
-    /// A sync sent then has been answered: the group was not rebalancing. It is no sign of life: a coordinator that
-    /// has the answer at hand, since Kafka 4.0, does not count it as one.
+    /// A sync sent then has been answered: the group was not rebalancing.
     pub(super) fn settle(&mut self, sent: Instant) {
         self.settled = self.settled.max(Some(sent));
     }
@@ -98,6 +96,8 @@ mod tests {
         let mut session = Session::new(10 * SECOND, 30 * SECOND);
         assert_eq!(session.expiry(), None);
         session.begin(start);
+        assert!(session.has_expired(start));
+        session.confirm(start);
         let expired = |after: u32, why| Some((start + after * SECOND, why));
         assert_eq!(session.expiry(), expired(10, Loss::SessionExpired));
 
@@ -119,6 +119,7 @@ mod tests {
         let start = Instant::now();
         let mut session = Session::new(10 * SECOND, 30 * SECOND);
         session.begin(start + SECOND);
+        session.confirm(start + SECOND);
         session.confirm_settled(start);
         assert_eq!(session.last_confirmed(), Some(start + SECOND));
         session.end();

@@ -211,7 +211,12 @@ impl Rig {
     }
 
     pub(super) fn syncing(&mut self) -> Box<Call<SyncGroupRequest>> {
-        match self.step() {
+        let mut step = self.step();
+        if let Step::Heartbeat(call) = step {
+            self.answer_beat(&call, ErrorCode::None);
+            step = self.step();
+        }
+        match step {
             Step::Sync(call) => call,
             other => panic!("{other:?}"),
         }
