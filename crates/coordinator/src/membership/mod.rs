@@ -18,7 +18,7 @@
 //!
 //! - No two members hold a partition at once, even if the network is torn. What a member holds is
 //!   its own only as long as the coordinator cannot have given it away: up to the session timeout after
-//!   the sending of the last request that was confirmed, and, once the group may be rebalancing, up to
+//!   the sending of the last heartbeat that was confirmed, and, once the group may be rebalancing, up to
 //!   the rebalance timeout. Then everything is [lost](Step::Lost), whoever can be reached.
 //! - Fenced or unknown, it stops at once. A generation survives the coordinator's move.
 //! - Nothing is held while nobody can tell: what is to be given up is the caller's until

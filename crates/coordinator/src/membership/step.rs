@@ -183,7 +183,7 @@ pub enum Stay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Loss {
-    /// No request was confirmed within the session timeout.
+    /// No heartbeat was confirmed within the session timeout.
     SessionExpired,
     /// The group rebalanced and this member could not join it in time.
     RebalanceExpired,
