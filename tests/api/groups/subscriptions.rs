@@ -1,13 +1,13 @@
 //! What is subscribed to, and how a group follows as topics come, grow and go.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use ottla::assignor::{AssignError, Assignment, Assignor, Member, RangeAssignor, Topics};
-use ottla::{ErrorKind, StartFrom};
-use ottla_codec::ErrorCode;
+use ottla::{CpuWork, ErrorKind, StartFrom};
 use ottla_codec::messages::join_group::{JoinGroupRequest, JoinGroupResponse};
+use ottla_codec::{ApiKey, ErrorCode};
 use ottla_fake::TopicSpec;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -264,6 +264,47 @@ async fn an_assignor_of_ones_own_may_fail_and_recover() {
         .expect("a cluster")
         .expect("a group");
     assert_eq!(group.protocol.as_deref(), Some("failing"));
+}
+
+/// Takes as long as the test wants.
+struct Pondering(Mutex<mpsc::Receiver<()>>);
+
+impl Assignor for Pondering {
+    fn name(&self) -> &str {
+        "pondering"
+    }
+
+    fn assign(&self, topics: &Topics, members: &[Member]) -> Result<Vec<Assignment>, AssignError> {
+        let word = self.0.lock().map(|word| word.recv());
+        assert!(matches!(word, Ok(Ok(()))), "the test has ended");
+        RangeAssignor::new().assign(topics, members)
+    }
+}
+
+/// The member lives while its assignor thinks, however long that takes.
+#[tokio::test]
+async fn heartbeats_go_on_while_an_assignor_thinks() {
+    let mut subject = Subject::fake(2).await;
+    let client = fake::client_of(subject.cluster()).cpu_work(CpuWork::Pool);
+    subject.client = client.build().expect("a client");
+    subject.fill(2, 1).await;
+    let (word, waits_for) = mpsc::channel();
+    let mut consumer = subject.consumer(|builder| {
+        let own: Arc<dyn Assignor> = Arc::new(Pondering(Mutex::new(waits_for)));
+        let builder = builder.assignors([own]);
+        builder.heartbeat_interval(Duration::from_millis(20))
+    });
+    consumer.subscribe(["t"]).expect("a subscription");
+    let heartbeats = async || {
+        let requests = subject.cluster().requests().await.expect("a cluster");
+        let sent = |api| requests.iter().filter(|one| one.api == api).count();
+        (sent(ApiKey::Heartbeat), sent(ApiKey::SyncGroup))
+    };
+    eventually("heartbeats", async || heartbeats().await.0 >= 5).await;
+    assert_eq!(heartbeats().await.1, 0, "nothing is assigned yet");
+    word.send(()).expect("an assignor that waits");
+    next(&mut consumer).await;
+    subject.assert_clean().await;
 }
 
 /// A group that works with something else is an error that names what there is.
