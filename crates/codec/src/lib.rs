@@ -8,7 +8,8 @@
 //!
 //! Requests and responses are plain structs, one for all versions of a message; [`messages`] lists them with their
 //! versions. What a version lacks keeps its default, and a value that a version cannot express is an error rather than
-//! lost. A client encodes requests and decodes responses, and a broker, or a proxy, the other way round:
+//! lost, unless the schema calls its field ignorable (the fields' docs say so): such a field is left out, as in Java. A
+//! client encodes requests and decodes responses, and a broker, or a proxy, the other way round:
 //!
 //! ```
 //! use ottla_codec::frame;

@@ -86,6 +86,8 @@ impl Message for AddPartitionsToTxnRequest {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -272,6 +274,8 @@ impl AddPartitionsToTxnTopic {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -360,6 +364,8 @@ impl Message for AddPartitionsToTxnResponse {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -521,6 +527,8 @@ impl AddPartitionsToTxnTopicResult {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -588,6 +596,8 @@ impl AddPartitionsToTxnPartitionResult {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }

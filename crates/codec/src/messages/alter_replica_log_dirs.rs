@@ -45,6 +45,8 @@ impl Message for AlterReplicaLogDirsRequest {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -116,6 +118,8 @@ impl AlterReplicaLogDir {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -187,6 +191,8 @@ impl AlterReplicaLogDirTopic {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -251,6 +257,8 @@ impl Message for AlterReplicaLogDirsResponse {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -327,6 +335,8 @@ impl AlterReplicaLogDirTopicResult {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -394,6 +404,8 @@ impl AlterReplicaLogDirPartitionResult {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }

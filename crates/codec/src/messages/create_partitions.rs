@@ -51,6 +51,8 @@ impl Message for CreatePartitionsRequest {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -140,6 +142,8 @@ impl CreatePartitionsTopic {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -209,6 +213,8 @@ impl CreatePartitionsAssignment {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -271,6 +277,8 @@ impl Message for CreatePartitionsResponse {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -347,6 +355,8 @@ impl CreatePartitionsTopicResult {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }

@@ -49,6 +49,8 @@ impl Message for IncrementalAlterConfigsRequest {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -125,6 +127,8 @@ impl AlterConfigsResource {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -211,6 +215,8 @@ impl AlterableConfig {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -278,6 +284,8 @@ impl Message for IncrementalAlterConfigsResponse {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -369,6 +377,8 @@ impl AlterConfigsResourceResponse {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }

@@ -95,6 +95,8 @@ impl Message for JoinGroupRequest {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -190,6 +192,8 @@ impl JoinGroupRequestProtocol {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -305,6 +309,8 @@ impl Message for JoinGroupResponse {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }
@@ -414,6 +420,8 @@ impl JoinGroupResponseMember {
         if flexible {
             let tagged = TaggedFields::new();
             tagged.finish(&self.unknown_tagged_fields, out)?;
+        } else {
+            TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
         Ok(())
     }

@@ -106,6 +106,17 @@ impl TaggedFields {
         Self::default()
     }
 
+    /// Refuses unknown fields of a struct in a version that has no section for them, as Java does.
+    pub(crate) fn refuse(unknown: &[UnknownTaggedField], version: i16) -> Result<(), EncodeError> {
+        match unknown {
+            [] => Ok(()),
+            _ => Err(EncodeError::not_in_version(
+                "unknown_tagged_fields",
+                version,
+            )),
+        }
+    }
+
     /// Adds field `tag` with what has been written to `content`.
     pub(crate) fn add(&mut self, tag: u32, content: Encoder) {
         self.known.push((tag, content));

@@ -1,5 +1,6 @@
 //! What a version cannot express is refused, not lost, unless the schema says that it may be.
 
+use bytes::Bytes;
 use ottla_codec::{
     EncodeError, EncodeErrorKind, Message, UnknownTaggedField, VersionRange, decode_message,
     encode_message,
@@ -63,6 +64,34 @@ fn a_tagged_value_without_a_place_is_refused() {
             ("FetchRequest", "replica_state", kind)
         );
     }
+}
+
+#[test]
+fn unknown_tagged_fields_without_a_place_are_refused() {
+    let unknown = UnknownTaggedField {
+        tag: 9,
+        data: Bytes::from_static(b"x"),
+    };
+    let request = MetadataRequest {
+        unknown_tagged_fields: vec![unknown.clone()],
+        ..Default::default()
+    };
+    assert!(encode_message(&request, 9).is_ok());
+    let kind = EncodeErrorKind::NotInVersion { version: 8 };
+    let field = "unknown_tagged_fields";
+    assert_eq!(refusal(&request, 8), ("MetadataRequest", field, kind));
+
+    // Those of a part, too.
+    let topic = MetadataRequestTopic {
+        unknown_tagged_fields: vec![unknown],
+        ..Default::default()
+    };
+    let request = MetadataRequest {
+        topics: Some(vec![topic]),
+        ..Default::default()
+    };
+    assert!(encode_message(&request, 9).is_ok());
+    assert!(encode_message(&request, 8).is_err());
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Emitter<'_> {
             "let {binding}tagged = TaggedFields::new();\n{section}tagged.finish(&self.unknown_tagged_fields, out)?;"
         );
         if !always {
-            *body += "}\n";
+            *body += "} else {\nTaggedFields::refuse(&self.unknown_tagged_fields, version)?;\n}\n";
         }
         Ok(())
     }
