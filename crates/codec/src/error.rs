@@ -140,6 +140,12 @@ pub enum EncodeErrorKind {
         /// The version asked for.
         version: i16,
     },
+    /// An API that this crate does not know.
+    #[snafu(display("no API has the key {key}"))]
+    UnsupportedApi {
+        /// The key given.
+        key: i16,
+    },
 }
 
 impl EncodeError {

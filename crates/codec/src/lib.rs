@@ -69,9 +69,10 @@
 //!
 //! # Bytes from strangers
 //!
-//! Whatever the bytes are, decoding returns: a value, or an error that names message, field and byte. A message takes at
-//! most 64 times its bytes and 64 KiB of memory; decompressing takes the limit that it is given, and twice that for the
-//! old message formats, whose records are written anew in the current one.
+//! Whatever the bytes are, decoding returns: a value, or an error that names message, field and byte; of records it names
+//! batch, record and field. A message takes at most 64 times its bytes and 64 KiB of memory; decompressing yields no more
+//! than the limit that it is given, and may take twice that while its buffer grows, as it does for the old message
+//! formats, whose records are written anew in the current one.
 //!
 //! # Other clients
 //!
@@ -80,7 +81,10 @@
 //! either form; batches left plain. Batches by seven other clients are among the tests, and `cargo xtask peers interop`
 //! has those clients read ours.
 //!
-//! # JSON
+//! # Features
+//!
+//! `gzip`, `snappy`, `lz4` and `zstd`, all on by default, are the compression libraries; only `zstd` needs a C compiler.
+//! A batch in a codec that was left out is read up to its records, and an error says which feature is missing.
 //!
 //! With the feature `serde`, off by default, messages are serialised and deserialised in the JSON form of Kafka's own
 //! converters: Kafka's field names, bytes as base64, ids as [`Uuid`] displays them. Fields that a version lacks are

@@ -158,7 +158,8 @@ impl SealedBatch {
     /// Splits a batch that a broker calls too large into two or more of at most `target_bytes`
     /// each, or of one record where that alone is more. Records are encoded anew from the sealed
     /// bytes: order, timestamps and headers stay, and the parts' sequences together are the
-    /// original's. Each part comes with the range of record indices it took over.
+    /// original's. Each part comes with the range of record indices it took over; all keep the base offset, which
+    /// a broker sets anew.
     ///
     /// # Errors
     /// There is a single record, or compressing failed.

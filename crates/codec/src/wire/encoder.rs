@@ -291,7 +291,8 @@ impl Encoder {
         );
     }
 
-    pub(super) fn raw(&mut self, bytes: &Bytes) {
+    /// Bytes without a length.
+    pub(crate) fn raw(&mut self, bytes: &Bytes) {
         self.payload([bytes]);
     }
 }
