@@ -477,27 +477,24 @@ impl Assignment {
         lane: Lane,
         now: Instant,
     ) -> Vec<FetchTarget> {
-        let limit = self.queue_limit();
-        if lane == Lane::Side && !self.waiting_at.contains(&node) {
+        let via = Via { node, lane };
+        if !self.is_lane_open(via) {
             return Vec::new();
         }
-        let buffer = &self.buffer;
-        let via = Via { node, lane };
-        self.positions.fetch_from(via, now, |name, partition| {
-            buffer.bytes_of(name) < limit && (lane == Lane::Main || !partition.is_caught_up())
-        })
+        let wanted = wanted(&self.buffer, lane, self.queue_limit());
+        self.positions.fetch_from(via, now, wanted)
     }
 
     /// Whether [`fetch_from`](Self::fetch_from) would find anything.
     pub(crate) fn has_fetch_from(&self, node: NodeId, lane: Lane, now: Instant) -> bool {
-        let limit = self.queue_limit();
-        if lane == Lane::Side && !self.waiting_at.contains(&node) {
-            return false;
-        }
         let via = Via { node, lane };
-        self.positions.has_fetch_from(via, now, |name, partition| {
-            self.buffer.bytes_of(name) < limit && (lane == Lane::Main || !partition.is_caught_up())
-        })
+        let wanted = wanted(&self.buffer, lane, self.queue_limit());
+        self.is_lane_open(via) && self.positions.has_fetch_from(via, now, wanted)
+    }
+
+    /// The side lane fetches only while the main lane waits.
+    fn is_lane_open(&self, via: Via) -> bool {
+        via.lane == Lane::Main || self.waiting_at.contains(&via.node)
     }
 
     /// Tells the other fetchers if partitions that one of them has just had an answer for are theirs now.
@@ -686,6 +683,18 @@ impl Assignment {
     fn queue_limit(&self) -> usize {
         let share = self.limits.budget / 2 / self.positions.len().max(1);
         share.max(self.limits.partition)
+    }
+}
+
+/// Which partitions a lane fetches: those whose queue has room, and over the side lane only what may be
+/// there already.
+fn wanted(
+    buffer: &Buffer<Fetched>,
+    lane: Lane,
+    limit: usize,
+) -> impl Fn(&TopicPartition, &Partition) -> bool {
+    move |name, partition| {
+        buffer.bytes_of(name) < limit && (lane == Lane::Main || !partition.is_caught_up())
     }
 }
 
