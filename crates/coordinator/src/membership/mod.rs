@@ -48,7 +48,8 @@ pub use error::{Failure, InvalidAssignors};
 pub use leader::{Plan, Planning};
 pub use machine::Membership;
 pub use step::{
-    Call, Departure, Identity, LeaveCall, Loss, Partitions, Revocation, State, Stay, Step, Token,
+    Call, Departure, Identity, LeaveCall, Loss, Partitions, Revocation, SEVERAL_MEMBERS, State,
+    Stay, Step, Token, shortened,
 };
 
 #[cfg(test)]

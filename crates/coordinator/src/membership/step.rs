@@ -12,7 +12,9 @@ use ottla_codec::messages::sync_group::SyncGroupRequest;
 
 use super::{Failure, Planning};
 
-/// How many characters of a reason are sent (KIP-800).
+/// From this version on, a LeaveGroup names members, several if need be (KIP-345).
+pub const SEVERAL_MEMBERS: i16 = 3;
+/// How many characters of a reason are sent (KIP-800): brokers cut the rest off.
 const LONGEST_REASON: usize = 255;
 
 /// Topics and partition numbers.
@@ -116,16 +118,13 @@ pub struct LeaveCall {
 }
 
 impl LeaveCall {
-    /// From this version on, several members can leave at once (KIP-345).
-    const SEVERAL_MEMBERS: i16 = 3;
-
     /// The request in that version.
     pub fn request(&self, version: i16) -> LeaveGroupRequest {
         let request = LeaveGroupRequest {
             group_id: self.group_id.clone(),
             ..Default::default()
         };
-        if version < Self::SEVERAL_MEMBERS {
+        if version < SEVERAL_MEMBERS {
             return LeaveGroupRequest {
                 member_id: self.member_id.clone(),
                 ..request
@@ -254,6 +253,6 @@ pub(super) fn millis(duration: Duration) -> i32 {
 }
 
 /// As much of a reason as is sent (KIP-800).
-pub(super) fn shortened(reason: &str) -> String {
+pub fn shortened(reason: &str) -> String {
     reason.chars().take(LONGEST_REASON).collect()
 }

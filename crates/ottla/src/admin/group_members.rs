@@ -8,16 +8,11 @@ use std::sync::Arc;
 
 use ottla_codec::messages::leave_group::{LeaveGroupRequest, MemberIdentity, MemberResponse};
 use ottla_codec::{ErrorCode, Message};
+use ottla_coordinator::membership::{SEVERAL_MEMBERS, shortened};
 
 use super::Admin;
 use super::coordinators::Asked;
 use crate::error::{Error, Result};
-
-/// From this version on, others than the member itself can have it leave (KIP-345).
-const SEVERAL_MEMBERS: i16 = 3;
-
-/// How long a reason may be: brokers cut the rest off.
-const MAX_REASON: usize = 255;
 
 impl Admin {
     /// Takes static members out of their group, so that it rebalances at once instead of when their sessions
@@ -100,7 +95,7 @@ impl Admin {
         if members.is_empty() {
             return Ok(Vec::new());
         }
-        let reason: String = reason.chars().take(MAX_REASON).collect();
+        let reason = shortened(reason);
         for member in &mut members {
             member.reason = Some(reason.clone()).filter(|reason| !reason.is_empty());
         }
@@ -119,6 +114,7 @@ async fn leave(
     request: Arc<LeaveGroupRequest>,
 ) -> Result<Vec<(MemberResponse, Result<()>)>> {
     let mut own = LeaveGroupRequest::VERSIONS;
+    // Before it, a member can only leave by itself.
     own.min = SEVERAL_MEMBERS;
     let picked = asked.connection.versions().pick::<LeaveGroupRequest>(own);
     let version = picked.map_err(|error| Error::unsupported("removing members", &error))?;
