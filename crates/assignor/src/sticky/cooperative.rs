@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use super::balance::Situation;
 use super::claims::{Claim, NO_GENERATION};
 use super::user_data;
+use crate::group::Owners;
 use crate::{AssignError, Assignment, Assignor, Member, RebalanceProtocol, Topics};
 
 /// Kafka's `cooperative-sticky`: assigns as [`StickyAssignor`](crate::StickyAssignor) does, in two steps, so that
@@ -12,17 +13,18 @@ use crate::{AssignError, Assignment, Assignor, Member, RebalanceProtocol, Topics
 ///
 /// Members hold on to their partitions during a rebalance and name them in [`Member::owned`]. A partition that is to
 /// move is first in nobody's assignment: its owner sees that, gives it up and has the group rebalance again, and
-/// only then does the new owner get it. [`target`](Self::target) tells what is aimed at. Without racks two or three
-/// rounds settle a group of cooperative members. With racks and unequal subscriptions a few groups, one in ten
-/// thousand of random ones, go from one of two equally good answers to the other and back at every round, in Java as
-/// here: let such members subscribe to the same topics, or leave out their racks.
+/// only then does the new owner get it. [`target`](Self::target) tells what is aimed at. Two or three rounds settle a
+/// group of cooperative members; where members name their racks and subscribe to different topics, mostly as few.
 ///
 /// A claim's generation is [`Member::generation`]; for members whose subscription is too old to carry it, it is in
 /// their user data.
 ///
 /// Differences from Java: besides those of [`StickyAssignor`](crate::StickyAssignor), a partition is also withheld
 /// when its new owner has no more than an old claim to it while another member's is newer. Java hands such a
-/// partition over at once, although that member still holds it.
+/// partition over at once, although that member still holds it. And with racks and unequal subscriptions some groups, one
+/// in tens of thousands of random ones, rebalance for ever under Java: each round undoes what an earlier one did for
+/// another answer as good. Here the rounds to come are looked at beforehand, and such a group is answered as if no member
+/// had named its rack.
 #[derive(Debug)]
 #[doc(alias = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor")]
 pub struct CooperativeStickyAssignor {
@@ -40,8 +42,8 @@ impl CooperativeStickyAssignor {
     /// The assignment aimed at: what [`assign`](Assignor::assign) answers, with the partitions that other members
     /// must first give up. The next round aims anew, and may settle on another answer as good as this.
     pub fn target(&self, topics: &Topics, members: &[Member]) -> Vec<Assignment> {
-        let situation = situation(topics, members);
-        situation.assignments(&situation.balance())
+        let (situation, target) = aim(topics, members);
+        situation.assignments(&target)
     }
 }
 
@@ -67,8 +69,7 @@ impl Assignor for CooperativeStickyAssignor {
     }
 
     fn assign(&self, topics: &Topics, members: &[Member]) -> Result<Vec<Assignment>, AssignError> {
-        let situation = situation(topics, members);
-        let mut owners = situation.balance();
+        let (situation, mut owners) = aim(topics, members);
         situation.withhold(&mut owners);
         Ok(situation.assignments(&owners))
     }
@@ -78,9 +79,20 @@ impl Assignor for CooperativeStickyAssignor {
     }
 }
 
-fn situation<'a>(topics: &'a Topics, members: &'a [Member]) -> Situation<'a> {
+/// What the members say, and the assignment to aim at: one that looks at racks, if the group comes to rest with it.
+fn aim<'a>(topics: &'a Topics, members: &'a [Member]) -> (Situation<'a>, Owners) {
     let claims: Vec<Claim<'_>> = members.iter().map(claim).collect();
-    Situation::new(topics, members, &claims)
+    let mut situation = Situation::new(topics, members, &claims);
+    let mut target = situation.balance();
+    if situation.rack_aware {
+        let mut given = target.clone();
+        situation.withhold(&mut given);
+        if !situation.comes_to_rest(given) {
+            situation = Situation::without_racks(situation.group, situation.claims);
+            target = situation.balance();
+        }
+    }
+    (situation, target)
 }
 
 fn claim(member: &Member) -> Claim<'_> {
