@@ -44,13 +44,14 @@ pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
     compaction::steps(&mut report, &brokers);
     if brokers.skip {
         report.skip("other clients", "--no-kafka");
+        report.skip("groups with other clients", "--no-kafka");
     } else if brokers.long {
         report.step("other clients", peers::interop);
+        report.step("groups with other clients", peers::groups);
     } else {
-        report.skip(
-            "other clients",
-            "only with --full: they take minutes to build",
-        );
+        for step in ["other clients", "groups with other clients"] {
+            report.skip(step, "only with --full: they take minutes to build");
+        }
     }
     report.step("package", || package(sh, brokers.long));
     report.step("deny", || deny.check(sh));

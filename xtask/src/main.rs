@@ -57,6 +57,8 @@ const HELP: &str = "cargo xtask <command>
   peers interop [--all]
            other clients read what ottla writes and ottla what they write, through a real broker, with
            every codec and level; --all: also each other. Needs Go; builds 270 crates the first time
+  peers groups
+           members of librdkafka and franz-go beside ottla's in groups, joining and leaving
   peers vectors
            have the other clients write the batches for the codec's tests
   kafka up [--version V] [--nodes N] [--set k=v]… [--java OPTION]… [--name NAME]

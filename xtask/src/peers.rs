@@ -22,18 +22,31 @@ pub(crate) fn command(mut flags: Flags) -> Result<()> {
     match word.as_deref() {
         Some("interop") if all => Programs::build()?.run(&["table", "--all"]),
         Some("interop") => interop(),
+        Some("groups") if !all => groups(),
         Some("vectors") if !all => {
             let dir = project::root().join("crates/codec/tests/vectors/peers");
             let dir = dir.to_str().context("a path in UTF-8")?;
             Programs::build()?.run(&["vectors", dir])
         }
-        _ => bail!("peers needs one of interop [--all], vectors"),
+        _ => bail!("peers needs one of interop [--all], groups, vectors"),
     }
 }
 
 /// That ottla and every other client read all of each other.
 pub(crate) fn interop() -> Result<()> {
     Programs::build()?.run(&["table"])
+}
+
+/// That members of ottla and of other clients share groups.
+pub(crate) fn groups() -> Result<()> {
+    let programs = Programs::build()?;
+    succeed(
+        Command::new("cargo")
+            .args(["build", "--quiet", "--package", "ottla-cli"])
+            .current_dir(project::root()),
+    )?;
+    let ottla = project::target_dir().join("debug/ottla");
+    programs.run(&["groups", ottla.to_str().context("a path in UTF-8")?])
 }
 
 /// The clients' programs.

@@ -3,6 +3,7 @@
 //	version
 //	write BROKERS TOPIC PARTITION:CODEC:LEVEL:SET…
 //	read BROKERS TOPIC PARTITION:COUNT…
+//	member BROKERS TOPIC GROUP STRATEGY
 package main
 
 import (
@@ -38,8 +39,11 @@ func run(args []string) error {
 		return nil
 	case len(args) > 3 && args[0] == "read":
 		return read(args[1], args[2], args[3:])
+	case len(args) == 5 && args[0] == "member":
+		return member(args[1], args[2], args[3], args[4])
 	}
-	return errors.New("usage: version | write BROKERS TOPIC BATCH… | read BROKERS TOPIC PARTITION:COUNT…")
+	return errors.New("usage: version | write BROKERS TOPIC BATCH… | read BROKERS TOPIC PARTITION:COUNT… | " +
+		"member BROKERS TOPIC GROUP STRATEGY")
 }
 
 func version() error {

@@ -4,6 +4,7 @@ mod admin;
 mod groups;
 mod java;
 mod java_on_fake;
+mod mixed;
 mod old_formats;
 mod own;
 mod program;

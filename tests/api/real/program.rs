@@ -39,7 +39,7 @@ impl Ended {
 }
 
 /// The program, built once, beside these tests.
-fn program() -> &'static Path {
+pub(super) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         // What it takes is judged by the program as people have it: code counts, and is twice the size

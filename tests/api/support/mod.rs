@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod fake;
+pub(crate) mod mixed;
 pub(crate) mod raw;
 pub(crate) mod real;
 pub(crate) mod tap;

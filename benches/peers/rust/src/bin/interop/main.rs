@@ -3,13 +3,17 @@
 //! ```text
 //! interop BROKERS FRANZ_GO JAVA CLASS_PATH table [--all]     ottla with every other client; --all: everybody with everybody
 //! interop BROKERS FRANZ_GO JAVA CLASS_PATH vectors DIR       what the others wrote, as vectors for the codec's tests
+//! interop BROKERS FRANZ_GO JAVA CLASS_PATH groups OTTLA      members of groups: ottla's program beside others'
 //! ```
 //!
 //! `cargo xtask peers` builds everything and starts this.
 
 mod clients;
+mod groups;
 mod log;
 mod matrix;
+#[path = "../../../../../../tests/api/support/mixed/mod.rs"]
+mod mixed;
 mod program;
 mod vectors;
 
@@ -24,7 +28,8 @@ use log::Log;
 use matrix::{Cell, Matrix};
 use program::Output;
 
-const USAGE: &str = "usage: interop BROKERS FRANZ_GO JAVA CLASS_PATH table [--all] | vectors DIR";
+const USAGE: &str =
+    "usage: interop BROKERS FRANZ_GO JAVA CLASS_PATH table [--all] | vectors DIR | groups OTTLA";
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -50,6 +55,7 @@ async fn main() -> Result<ExitCode> {
         ["table"] => run.table(false).await,
         ["table", "--all"] => run.table(true).await,
         ["vectors", dir] => run.vectors(Path::new(dir)).await,
+        ["groups", ottla] => Ok(exit_code(run.groups(Path::new(ottla)).await?)),
         _ => Err(USAGE.into()),
     }
 }
@@ -81,11 +87,7 @@ impl Run {
             }
         }
         print!("{matrix}");
-        Ok(if matrix.is_good() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(exit_code(matrix.is_good()))
     }
 
     async fn vectors(&self, dir: &Path) -> Result<ExitCode> {
@@ -181,6 +183,13 @@ impl Run {
 
     async fn run(&self, peer: &Peer, args: Vec<String>) -> Result<Output> {
         program::run(&self.programs.command(peer, &self.beside), &args).await
+    }
+}
+
+fn exit_code(is_good: bool) -> ExitCode {
+    match is_good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 
