@@ -130,7 +130,7 @@ pub(crate) struct Consume {
     pub(crate) topics: Vec<Wanted>,
     /// Consume as a member of this group, which shares the partitions out among its members. What is
     /// printed is committed: every 5 seconds, before a partition goes to another member, and at the end;
-    /// not at all with -X enable.auto.commit=false
+    /// not at all with -X enable.auto.commit=false. Without -G, nothing ever is
     #[arg(short = 'G', long, value_name = "GROUP", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) group: Option<String>,
     /// One partition only

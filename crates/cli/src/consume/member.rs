@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::printer::Printer;
 use super::run::{CLOSING, LAST_WORDS, LOOK};
-use super::{Wanted, partitions};
+use super::{AUTO_COMMIT, Wanted, partitions};
 use crate::args::Consume;
 use crate::diagnostics::complain;
 use crate::failure::{DoingSnafu, Failure, Result, StdoutSnafu, chain};
@@ -24,9 +24,6 @@ use crate::settings::Settings;
 
 /// The time between two commits.
 const COMMIT: Duration = Duration::from_secs(5);
-
-/// Whether the client commits by itself, by the names of Java and librdkafka.
-const AUTO_COMMIT: [&str; 2] = ["enable.auto.commit", "auto.commit.enable"];
 
 /// Consumes until there is enough, the end is reached, or a signal comes.
 pub(super) async fn run(arguments: Consume, mut settings: Settings, quiet: bool) -> Result<()> {

@@ -15,3 +15,6 @@ pub(crate) use format::Format;
 pub(crate) use run::run;
 pub(crate) use start::Start;
 pub(crate) use wanted::Wanted;
+
+/// Whether the client commits by itself, by the names of Java and librdkafka.
+const AUTO_COMMIT: [&str; 2] = ["enable.auto.commit", "auto.commit.enable"];

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::printer::Printer;
 use super::progress::Ends;
 use super::start::Start;
-use super::{member, partitions};
+use super::{AUTO_COMMIT, member, partitions};
 use crate::args::{Common, Consume};
 use crate::failure::{Failure, Result, StalledSnafu, StdoutSnafu, UnreachableSnafu};
 use crate::interrupt::Interrupt;
@@ -51,6 +51,8 @@ pub(crate) async fn run(
     if arguments.group.is_some() {
         return member::run(arguments, settings, common.verbosity.quiet).await;
     }
+    // Who only looks on leaves the group's place alone, which may be named in an application's properties.
+    settings.set(AUTO_COMMIT[0], false);
     // Without an end that was asked for, a signal is the end.
     let endless = arguments.count.is_none() && !arguments.exit;
     let interrupted = |signal| match endless {

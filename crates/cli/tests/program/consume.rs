@@ -89,6 +89,21 @@ async fn a_group_starts_where_it_has_committed() {
     assert!(ended.bad().contains("group"));
 }
 
+/// Who only looks at a topic with an application's properties leaves the application's place alone.
+#[tokio::test]
+async fn nothing_is_committed_without_membership() {
+    let cluster = filled(5).await;
+    for arguments in [
+        "-e -X group.id=g",
+        "-o 2 -c 1 -X group.id=g -X enable.auto.commit=true",
+        "-p 0 -o stored -e -X group.id=g -X auto.offset.reset=earliest -X auto.commit.enable=true",
+    ] {
+        assert_ne!(consumed(&cluster, arguments).await, "");
+        let committed = cluster.committed("g").await.unwrap();
+        assert!(committed.is_empty(), "{arguments}: {committed:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_end_is_a_position_and_not_a_record() {
     let cluster = filled(2).await;
