@@ -7,7 +7,9 @@ use futures_core::Stream;
 use ottla::{ConsumedRecord, ErrorKind, MemberState, RebalanceKind, RecordStream};
 use tokio::time::{sleep, timeout};
 
-use super::subject::{MAX_POLL, Running, Subject, next, shared_out, try_next};
+use super::subject::{
+    MAX_POLL, Running, Subject, all_read, next, shared_out, try_next, with_strategy,
+};
 use crate::support::PATIENCE;
 
 async fn record(records: &mut RecordStream<'_>) -> ottla::Result<ConsumedRecord> {
@@ -79,6 +81,41 @@ async fn a_reader_that_stays_away_is_told_once_and_then_rejoins() {
         [Assigned, Lost, Assigned, Revoked]
     );
     subject.assert_clean().await;
+}
+
+/// Whoever takes too long over a batch loses its partitions to the others, is told so, and gets some again by asking.
+pub(super) async fn a_slow_handler_loses_its_partitions_and_comes_back(subject: Subject) {
+    let max_poll = Duration::from_secs(2);
+    subject.fill(4, 10).await;
+    let other = Running::new(subject.member("range"));
+    let mut slow =
+        subject.consumer(|builder| with_strategy(builder, "range").max_poll_interval(max_poll));
+    slow.subscribe([&subject.topic]).expect("a subscription");
+    let batch = next(&mut slow).await;
+    let place = (batch.partition().clone(), batch.next_offset());
+    shared_out(&[&other.handle], &[4]).await;
+    assert_eq!(slow.health().state, MemberState::Away);
+    assert!(slow.assignment().is_empty());
+    let late = slow.commit([place.clone()]).await.expect_err("too late");
+    let partition = place.0;
+    assert_eq!(*late.kind(), ErrorKind::NotAssigned { partition });
+    let error = try_next(&mut slow).await.expect_err("it was away");
+    assert_eq!(
+        *error.kind(),
+        ErrorKind::MaxPollExceeded { interval: max_poll }
+    );
+    assert!(!error.is_fatal());
+
+    let slow = Running::new(slow);
+    shared_out(&[&other.handle, &slow.handle], &[2, 2]).await;
+    subject.fill(4, 1).await;
+    all_read(&[&other, &slow], 4, 11).await;
+    subject.assert_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_handler_is_told_and_comes_back() {
+    a_slow_handler_loses_its_partitions_and_comes_back(Subject::fake(4).await).await;
 }
 
 /// Waiting is not being away, however long nothing comes.

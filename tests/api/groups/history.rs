@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ottla::{ConsumerHandle, TopicPartition};
 
 /// A member's number.
-pub(super) type Id = usize;
+pub(crate) type Id = usize;
 
 #[derive(Default)]
-pub(super) struct History {
+pub(crate) struct History {
     inner: Mutex<Inner>,
 }
 
@@ -33,24 +33,24 @@ impl History {
     }
 
     /// A member begins.
-    pub(super) fn begins(&self, id: Id, handle: ConsumerHandle) {
+    pub(crate) fn begins(&self, id: Id, handle: ConsumerHandle) {
         self.inner().running.insert(id, handle);
     }
 
     /// A member is gone, whether it said so or not.
-    pub(super) fn ends(&self, id: Id) {
+    pub(crate) fn ends(&self, id: Id) {
         self.inner().running.remove(&id);
     }
 
     /// The members that are running.
-    pub(super) fn running(&self) -> Vec<(Id, ConsumerHandle)> {
+    pub(crate) fn running(&self) -> Vec<(Id, ConsumerHandle)> {
         let inner = self.inner();
         let running = inner.running.iter();
         running.map(|(id, handle)| (*id, handle.clone())).collect()
     }
 
     /// A member was handed these records.
-    pub(super) fn handed_out(
+    pub(crate) fn handed_out(
         &self,
         id: Id,
         partition: &TopicPartition,
@@ -86,7 +86,7 @@ impl History {
     }
 
     /// A commit was acknowledged, or found at the coordinator.
-    pub(super) fn committed(&self, id: Id, partition: &TopicPartition, offset: i64) {
+    pub(crate) fn committed(&self, id: Id, partition: &TopicPartition, offset: i64) {
         let mut inner = self.inner();
         inner.commits += 1;
         let highest = inner
@@ -97,7 +97,7 @@ impl History {
     }
 
     /// No two running members hold a partition.
-    pub(super) fn check_owners(&self) {
+    pub(crate) fn check_owners(&self) {
         let mut owners: BTreeMap<TopicPartition, Id> = BTreeMap::new();
         for (id, handle) in self.running() {
             for partition in handle.assignment() {
@@ -108,7 +108,7 @@ impl History {
     }
 
     /// The partitions that running members hold.
-    pub(super) fn held(&self) -> BTreeSet<TopicPartition> {
+    pub(crate) fn held(&self) -> BTreeSet<TopicPartition> {
         let running = self.running().into_iter();
         running
             .flat_map(|(_, handle)| handle.assignment())
@@ -116,7 +116,7 @@ impl History {
     }
 
     /// Of these records, those that nobody was handed.
-    pub(super) fn missing(
+    pub(crate) fn missing(
         &self,
         records: impl IntoIterator<Item = (TopicPartition, i64)>,
     ) -> Vec<(TopicPartition, i64)> {
@@ -126,7 +126,7 @@ impl History {
     }
 
     /// How many records were handed out, how often more than once, and how many commits were acknowledged.
-    pub(super) fn counts(&self) -> (usize, usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
         let inner = self.inner();
         let times = inner.handed_out.values().sum::<usize>();
         let records = inner.handed_out.len();

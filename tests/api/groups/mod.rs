@@ -6,7 +6,7 @@ mod away;
 mod commits;
 mod faults;
 mod handing_over;
-mod history;
+pub(crate) mod history;
 mod real;
 mod seeded;
 mod sharing;

@@ -1,6 +1,7 @@
 //! Tests that start real clusters of their own, one at a time.
 
 mod follower;
+mod groups;
 mod leader_kill;
 mod load;
 mod moves;
