@@ -79,7 +79,7 @@ pub(crate) async fn run(command: Bench, common: Common, environment: &Environmen
 async fn produce(load: &Load, settings: &Settings, quiet: bool) -> Result<()> {
     let (producer, values) = prepare(load, settings).await?;
     let mut progress = Progress::records(load.records, quiet);
-    let mut deliveries = Deliveries::default();
+    let mut deliveries = Deliveries::new();
     let started = Instant::now();
     while deliveries.seen() < load.records && deliveries.failed == 0 {
         let burst = BURST.min(load.records - deliveries.seen());

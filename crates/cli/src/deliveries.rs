@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ottla::{Delivery, Error, ErrorKind};
 
-/// How many records may be without an outcome. At 24 bytes each this stays far below the producer's own
-/// memory, whatever the size of the records.
-const MAX_OPEN: usize = 200_000;
+/// How many records may be without an outcome: what several requests to a few brokers hold of short ones. At
+/// 24 bytes each, this is 1.5 MB whatever the size of the records.
+const MAX_OPEN: usize = 65_536;
 
 /// How many refused records are remembered one by one.
 const MAX_TOLD: usize = 10;
@@ -18,7 +18,7 @@ const TOO_LARGE: [&str; 2] = ["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"];
 ///
 /// A failure is either one record's alone, and the others may go on, or it has a reason that the next
 /// records will meet as well, and then there is no point in going on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Deliveries {
     /// `None` for a record that was not even taken in.
     open: VecDeque<(Option<Delivery>, u32)>,
@@ -45,6 +45,20 @@ pub(crate) struct Abandoned {
 }
 
 impl Deliveries {
+    pub(crate) fn new() -> Self {
+        Self {
+            // All at once: growing would copy it, and leave holes of all its former sizes in the heap.
+            open: VecDeque::with_capacity(MAX_OPEN),
+            seen: 0,
+            delivered: 0,
+            bytes: 0,
+            failed: 0,
+            refused: BTreeMap::new(),
+            untold: 0,
+            stop: None,
+        }
+    }
+
     /// Takes the next record's delivery.
     pub(crate) fn push(&mut self, delivery: Delivery, bytes: usize) {
         // A record's length has 31 bits on the wire.
@@ -216,7 +230,7 @@ mod tests {
 
     #[test]
     fn of_many_refused_records_the_first_are_told() {
-        let mut deliveries = Deliveries::default();
+        let mut deliveries = Deliveries::new();
         for size in 1..=25 {
             deliveries.refused(too_large(size));
         }

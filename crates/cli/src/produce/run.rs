@@ -48,7 +48,7 @@ pub(crate) async fn run(
     let started = Instant::now();
     let mut run = Run {
         source: Source::open(arguments.files, delimiter.clone(), limit)?,
-        deliveries: Deliveries::default(),
+        deliveries: Deliveries::new(),
         signal: None,
         producer,
         delimiter,

@@ -274,18 +274,15 @@ impl BatchBuilder {
         ensure!(self.count > 0, EmptySnafu);
         let uncompressed = self.records.len();
         let body = if compressor.compression() == super::Compression::None {
-            std::mem::take(&mut self.records)
+            Bytes::from(std::mem::take(&mut self.records))
         } else {
-            let mut body = Vec::new();
             compressor
-                .compress(&self.records, &mut body)
-                .context(CompressSnafu)?;
-            body.shrink_to_fit();
-            body
+                .compress_exact(&self.records)
+                .context(CompressSnafu)?
         };
         let header = self.header(fields, compressor, body.len())?;
         self.clear();
-        Ok(SealedBatch::new(header, Bytes::from(body), uncompressed))
+        Ok(SealedBatch::new(header, body, uncompressed))
     }
 
     fn header(

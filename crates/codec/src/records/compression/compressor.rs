@@ -1,16 +1,24 @@
 //! Plain bytes to compressed bytes.
 
+use bytes::Bytes;
+
 use super::{Compression, CompressionError, CompressionLevel};
 
 /// Compresses with one codec at one level, keeping the codec's context between calls.
 ///
 /// One per sender or per thread: it is `Send`, and contexts hold up to a few hundred KiB (zstd at
-/// high levels: some MiB), made at the first call.
+/// high levels: some MiB), made at the first call, and room for what the largest input may
+/// compress to, up to 1 MiB of it.
 #[derive(Debug)]
 pub struct Compressor {
     settings: CompressionLevel,
     codec: Codec,
+    /// Where [`compress_exact`](Self::compress_exact) compresses to.
+    room: Vec<u8>,
 }
+
+/// A compressor keeps this much room between two calls.
+const MOST_ROOM: usize = 1024 * 1024;
 
 #[derive(Debug)]
 enum Codec {
@@ -52,7 +60,11 @@ impl Compressor {
                 .fail();
             }
         };
-        Ok(Self { settings, codec })
+        Ok(Self {
+            settings,
+            codec,
+            room: Vec::new(),
+        })
     }
 
     /// The codec.
@@ -86,5 +98,27 @@ impl Compressor {
             #[cfg(feature = "zstd")]
             Codec::Zstd(encoder) => encoder.compress(input, output),
         }
+    }
+
+    /// Compresses `input` into memory of exactly the result's size.
+    ///
+    /// A codec wants room for the worst case, which is more than its input. Were each result to
+    /// shrink to its size in its own room, as many holes of odd sizes would be left in the heap:
+    /// the room stays here, and the result is copied out.
+    ///
+    /// # Errors
+    /// As [`compress`](Self::compress).
+    pub(in super::super) fn compress_exact(
+        &mut self,
+        input: &[u8],
+    ) -> Result<Bytes, CompressionError> {
+        let mut room = std::mem::take(&mut self.room);
+        room.clear();
+        self.compress(input, &mut room)?;
+        let exact = Bytes::copy_from_slice(&room);
+        if room.capacity() <= MOST_ROOM {
+            self.room = room;
+        }
+        Ok(exact)
     }
 }

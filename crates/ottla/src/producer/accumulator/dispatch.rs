@@ -115,7 +115,9 @@ impl Accumulator {
         match sealed {
             Ok(sealed) => {
                 topic.ratio.observe(sealed.compression_ratio());
-                topic.plain_limit = topic.ratio.plain_bytes(self.limits.batch_size);
+                topic.plain_limit = topic
+                    .ratio
+                    .plain_bytes(self.limits.batch_size, self.limits.memory);
                 if let Some(batch) = state.window.batch_mut(serial) {
                     // Without compression the sealed batch is the buffer that was charged.
                     if sealed.size_bytes() < sealed.uncompressed_size_bytes() {
