@@ -6,6 +6,7 @@ mod offsets;
 pub(crate) mod old_formats;
 mod out_of_range;
 mod reading;
+mod reset_commits;
 mod seeded;
 mod transactions;
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ottla::{AutoOffsetReset, Consumer, ErrorKind, StartFrom};
+use ottla::{AutoOffsetReset, Consumer, ConsumerBuilder, ErrorKind, StartFrom};
 use ottla_codec::messages::fetch::FetchRequest;
 use ottla_codec::messages::list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
 use ottla_codec::messages::offset_commit::OffsetCommitRequest;
@@ -17,16 +17,16 @@ use super::{Fixture, assert_silent, next, next_error, offsets, read_to, tp, try_
 
 /// Where partition 0 is refused. It is in its log, so that only the script decides.
 const REFUSED: i64 = 37;
-const END: i64 = 100;
+pub(super) const END: i64 = 100;
 
 /// A consumer that has read both partitions to their ends at one broker, when the fetch of partition 0 at [`REFUSED`]
 /// is refused; what it asks then is held.
-struct Script {
-    fixture: Fixture,
-    consumer: Consumer,
-    question: Hold,
+pub(super) struct Script {
+    pub(super) fixture: Fixture,
+    pub(super) consumer: Consumer,
+    pub(super) question: Hold,
     /// How long the cluster had been there when it was asked.
-    asked_at: Duration,
+    pub(super) asked_at: Duration,
     /// What was asked at the start.
     asked_before: usize,
 }
@@ -40,6 +40,19 @@ impl Script {
     }
 
     async fn begin(fixture: Fixture, policy: AutoOffsetReset) -> Self {
+        let settings = |settings: ConsumerBuilder| settings.auto_offset_reset(policy);
+        let assign = |consumer: &Consumer| {
+            let both = [(tp(0), StartFrom::Beginning), (tp(1), StartFrom::Beginning)];
+            consumer.assign(both).unwrap();
+        };
+        Self::begin_with(fixture, settings, assign).await
+    }
+
+    pub(super) async fn begin_with(
+        fixture: Fixture,
+        settings: impl FnOnce(ConsumerBuilder) -> ConsumerBuilder,
+        assign: impl FnOnce(&Consumer),
+    ) -> Self {
         for partition in 0..2 {
             fixture.fill(partition, 5, 10).await;
         }
@@ -48,14 +61,18 @@ impl Script {
         for partition in 0..2 {
             fixture.fill(partition, 5, 10).await;
         }
-        let mut consumer =
-            fixture.consumer(|settings| settings.group_id("g").auto_offset_reset(policy));
-        let both = [(tp(0), StartFrom::Beginning), (tp(1), StartFrom::Beginning)];
-        consumer.assign(both).unwrap();
-        for partition in [0, 1] {
-            while consumer.position(&tp(partition)).await.unwrap() < END {
-                next(&mut consumer).await;
-            }
+        let mut consumer = fixture.consumer(|builder| settings(builder.group_id("g")));
+        assign(&consumer);
+        let is_read = |consumer: &Consumer| {
+            let positions = consumer.positions();
+            (0..2).all(|partition| {
+                positions
+                    .get(&tp(partition))
+                    .is_some_and(|at| at.offset == END)
+            })
+        };
+        while !is_read(&consumer) {
+            next(&mut consumer).await;
         }
         Self {
             question: fixture.cluster.on::<ListOffsetsRequest>().times(1).hold(),
@@ -66,7 +83,7 @@ impl Script {
         }
     }
 
-    async fn seek_out_of_range(&mut self) {
+    pub(super) async fn seek_out_of_range(&mut self) {
         let refuses = |fetch: &FetchRequest| {
             let mut partitions = fetch.topics.iter().flat_map(|topic| &topic.partitions);
             partitions.any(|p| p.partition == 0 && p.fetch_offset == REFUSED)
@@ -88,7 +105,7 @@ impl Script {
     }
 
     /// Partition 1 is written and read for this many seconds, while nothing comes of partition 0.
-    async fn the_other_goes_on(&mut self, seconds: u64) {
+    pub(super) async fn the_other_goes_on(&mut self, seconds: u64) {
         let mut end = self.consumer.position(&tp(1)).await.unwrap();
         for _ in 0..seconds {
             self.fixture.fill(1, 1, 10).await;

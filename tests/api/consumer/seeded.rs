@@ -213,6 +213,11 @@ impl Caller<'_> {
     /// Commits where it is.
     async fn commit(&mut self) {
         let positions = self.consumer.positions();
+        let given_up = |consumer: &Consumer| {
+            let metrics = consumer.metrics();
+            (metrics.resets, metrics.truncations)
+        };
+        let before = given_up(&self.consumer);
         let commit = self.consumer.commit_positions();
         for (name, at) in &positions {
             let next = self.next[&name.partition];
@@ -224,8 +229,9 @@ impl Caller<'_> {
                 .collect();
             assert!(lost.is_empty(), "{name}: {lost:?} passed over by a commit");
         }
-        // Its coordinator may be gone for longer than the commit may take.
-        if commit.await.is_ok() {
+        // Its coordinator may be gone for longer than the commit may take, and a position that is given up meanwhile is
+        // left out.
+        if commit.await.is_ok() && given_up(&self.consumer) == before {
             let committed = self.cluster.committed(self.group).await.unwrap();
             for (name, at) in positions {
                 let key = (name.topic.to_string(), name.partition);

@@ -205,6 +205,7 @@ impl Assignment {
                     "the position is outside of the log and is reset"
                 );
                 partition.await_reset(to);
+                self.presence.outdate(&target.partition);
                 self.counters.resets += 1;
             }
             OutOfRange::Explain => partition.await_range(),
@@ -422,8 +423,11 @@ impl Assignment {
                     partition.start_at(consumed);
                 }
             }
-            Truncation::ResumeAt(position) => partition.resume_at(position),
-            Truncation::Reset(to) => partition.await_reset(to),
+            Truncation::ResumeAt(position) => partition.fall_back_to(position),
+            Truncation::Reset(to) => {
+                partition.await_reset(to);
+                self.presence.outdate(name);
+            }
             Truncation::Fail => {
                 let kind = ErrorKind::LogTruncated {
                     partition: name.clone(),

@@ -367,14 +367,18 @@ impl Assignment {
         })
     }
 
-    /// Behind what the caller was handed and has come back from: what is safe to commit in its name.
+    /// Behind what the caller was handed and has come back from: what is safe to commit in its name. Nothing is, while
+    /// it holds something from before a reset.
     pub(crate) fn returned(&self, partition: &TopicPartition) -> Option<Position> {
         let position = self.position(partition).ok()??;
         let before = match &self.streaming {
             Some((streaming, progress)) if streaming == partition => {
                 Some(Position::at(progress.returned()))
             }
-            _ => self.presence.in_hand(partition),
+            _ => match self.presence.in_hand(partition) {
+                Some(before) => Some(before?),
+                None => None,
+            },
         };
         Some(
             before

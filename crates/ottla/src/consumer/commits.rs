@@ -227,7 +227,7 @@ impl Committer {
     ) -> Result<()> {
         let (offsets, claim) = self.coordinator.shared.with(|assignment| {
             let offsets = assignment.uncommitted(wanted);
-            let claim = assignment.claim(&offsets);
+            let claim = assignment.claim_positions(&offsets);
             (offsets, claim)
         });
         if offsets.is_empty() {
@@ -244,13 +244,20 @@ impl Committer {
         let may_pass = |error: &Error| error.is_retriable() || member_refusal(error).is_some();
         let attempt = async || self.attempt(offsets, claim, deadline).await;
         let core = &shared.core;
-        core.retrying_if(may_pass, "committing offsets", deadline, attempt)
+        let committed = core
+            .retrying_if(may_pass, "committing offsets", deadline, attempt)
             .await?;
-        shared.with(|assignment| assignment.note_committed(claim, offsets));
+        shared.with(|assignment| assignment.note_committed(claim, &committed));
         Ok(())
     }
 
-    async fn attempt(&self, offsets: &Offsets, claim: &Claim, deadline: Instant) -> Result<()> {
+    /// Returns what of it was committed: not what has been given up by a reset since it was asked for.
+    async fn attempt(
+        &self,
+        offsets: &Offsets,
+        claim: &Claim,
+        deadline: Instant,
+    ) -> Result<Offsets> {
         let shared = &self.coordinator.shared;
         let identity = shared
             .wait_for_news(|assignment| cleared(assignment, claim))
@@ -270,24 +277,31 @@ impl Committer {
                 offset.clone().into(),
             )
         };
-        let offsets = offsets.iter().map(one).collect();
         let group = self.coordinator.group()?;
-        // Asked and submitted in one step: no generation begins in between.
+        // Asked and submitted in one step: no generation begins in between, and no reset.
         let sent = shared.with(|assignment| {
             let Some(identity) = cleared(assignment, claim)? else {
                 return Ok(None);
             };
-            let request = offsets::commit(group, identity.as_ref(), &offsets);
-            let pending = connection.submit(&request, version, deadline);
-            Ok::<_, Error>(Some((pending, identity)))
+            let left = assignment.still_true(claim, offsets);
+            let wire = left.iter().map(one).collect();
+            let pending = (!left.is_empty()).then(|| {
+                let request = offsets::commit(group, identity.as_ref(), &wire);
+                connection.submit(&request, version, deadline)
+            });
+            Ok::<_, Error>(Some((pending, wire, left, identity)))
         })?;
-        let Some((pending, identity)) = sent else {
+        let Some((pending, wire, left, identity)) = sent else {
             // A generation has begun meanwhile: the next try waits for it.
             let code = ErrorCode::RebalanceInProgress;
             return Err(Error::broker("OffsetCommit", code, None));
         };
+        let Some(pending) = pending else {
+            return Ok(left);
+        };
         let outcome = match pending.await {
-            Ok(response) => offsets::committed(&response, &offsets)
+            Ok(response) => offsets::committed(&response, &wire)
+                .map(|()| left)
                 .map_err(|refusal| refused("OffsetCommit", refusal)),
             Err(error) => Err(error.into()),
         };

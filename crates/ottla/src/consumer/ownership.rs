@@ -27,6 +27,8 @@ pub(crate) struct Claim {
     as_member: bool,
     /// Under which ownership each partition was held.
     owned: BTreeMap<TopicPartition, Generation>,
+    /// If it is the consumer's own positions that are committed, how often each had been given up by then.
+    resets: BTreeMap<TopicPartition, u64>,
 }
 
 /// Whether a commit may be sent now.
@@ -175,7 +177,39 @@ impl Assignment {
                 None => {}
             }
         }
-        Ok(Claim { as_member, owned })
+        Ok(Claim {
+            as_member,
+            owned,
+            resets: BTreeMap::new(),
+        })
+    }
+
+    /// The right to commit these partitions at their own positions, as long as they are not given up.
+    ///
+    /// # Errors
+    ///
+    /// As [`claim`](Self::claim).
+    pub(crate) fn claim_positions(&self, positions: &Offsets) -> Result<Claim, Error> {
+        let resets = positions.keys().filter_map(|name| {
+            let found = self.positions.partition(name)?;
+            Some((name.clone(), found.resets()))
+        });
+        Ok(Claim {
+            resets: resets.collect(),
+            ..self.claim(positions)?
+        })
+    }
+
+    /// What is left to commit: positions that were given up since are not.
+    pub(crate) fn still_true(&self, claim: &Claim, offsets: &Offsets) -> Offsets {
+        let is_true = |name: &TopicPartition| {
+            let found = self.positions.partition(name).map(Partition::resets);
+            let then = claim.resets.get(name);
+            found.is_none_or(|now| then.is_none_or(|&then| then == now))
+        };
+        let left = offsets.iter().filter(|(name, _)| is_true(name));
+        left.map(|(name, offset)| (name.clone(), offset.clone()))
+            .collect()
     }
 
     /// Whether a commit may be sent now, and as whom.

@@ -54,6 +54,8 @@ pub(crate) struct Partition {
     /// The generation in which the positions last jumped. What was buffered since then follows on from
     /// what was handed out, through pauses and leader changes.
     pub(super) lineage: Generation,
+    /// How often its position was given up because the log does not hold it.
+    pub(super) resets: u64,
     pub(super) phase: Phase,
     pub(super) paused: bool,
     /// Behind what the caller was handed; `None` while there is no position.
@@ -92,6 +94,7 @@ impl Partition {
             committed: None,
             generation,
             lineage: generation,
+            resets: 0,
             phase: Phase::Fetching,
             paused: false,
             consumed: None,
@@ -156,6 +159,11 @@ impl Partition {
     /// The generation in which the positions last jumped.
     pub(crate) fn lineage(&self) -> Generation {
         self.lineage
+    }
+
+    /// Tells its positions from those that were given up.
+    pub(crate) fn resets(&self) -> u64 {
+        self.resets
     }
 
     pub(crate) fn phase(&self) -> &Phase {
@@ -303,6 +311,7 @@ impl Partition {
 
     /// Has no position until a reset finds one.
     pub(crate) fn await_reset(&mut self, to: ResetTo) {
+        self.resets += 1;
         self.forget_positions();
         self.phase = Phase::AwaitingReset(to);
     }
@@ -327,6 +336,12 @@ impl Partition {
     pub(crate) fn resume_at(&mut self, position: Position) {
         self.set_positions(position);
         self.resume();
+    }
+
+    /// Goes back to where the log ends that was read.
+    pub(crate) fn fall_back_to(&mut self, position: Position) {
+        self.resets += 1;
+        self.resume_at(position);
     }
 
     /// Starts from a position that did not come from the leader: if its epoch is known, the leader has

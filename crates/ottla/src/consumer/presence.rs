@@ -17,8 +17,8 @@ use super::positions::Position;
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     place: Place,
-    /// What was handed out last: its partition, and the position before it.
-    in_hand: Option<(TopicPartition, Position)>,
+    /// What was handed out last: its partition, and the position before it unless that was given up since.
+    in_hand: Option<(TopicPartition, Option<Position>)>,
     /// How far a stream had come when somebody last looked.
     streamed: Option<i64>,
 }
@@ -95,13 +95,23 @@ impl Presence {
 
     /// The reader was handed something of this partition, whose position was `before`.
     pub(crate) fn hand(&mut self, partition: &TopicPartition, before: Position) {
-        self.in_hand = Some((partition.clone(), before));
+        self.in_hand = Some((partition.clone(), Some(before)));
     }
 
-    /// The position before what the reader holds of this partition, if it holds something of it.
-    pub(crate) fn in_hand(&self, partition: &TopicPartition) -> Option<Position> {
+    /// The position before what the reader holds of this partition, if it holds something of it: none, if that was
+    /// given up since.
+    pub(crate) fn in_hand(&self, partition: &TopicPartition) -> Option<Option<Position>> {
         let (held, before) = self.in_hand.as_ref()?;
         (held == partition).then_some(*before)
+    }
+
+    /// The log no longer holds the position before what the reader holds of this partition.
+    pub(crate) fn outdate(&mut self, partition: &TopicPartition) {
+        if let Some((held, before)) = &mut self.in_hand
+            && held == partition
+        {
+            *before = None;
+        }
     }
 
     /// The partition was moved: what the reader holds of it no longer says anything of its position.
@@ -157,10 +167,13 @@ mod tests {
         let mut reader = Presence::default();
         let (one, two) = (("t", 1).into(), ("t", 2).into());
         reader.hand(&one, Position::at(4));
-        assert_eq!(reader.in_hand(&one), Some(Position::at(4)));
+        assert_eq!(reader.in_hand(&one), Some(Some(Position::at(4))));
         assert_eq!(reader.in_hand(&two), None);
         reader.forget(&two);
-        assert!(reader.in_hand(&one).is_some());
+        reader.outdate(&two);
+        assert_eq!(reader.in_hand(&one), Some(Some(Position::at(4))));
+        reader.outdate(&one);
+        assert_eq!(reader.in_hand(&one), Some(None));
         reader.arrive();
         assert_eq!(reader.in_hand(&one), None);
     }

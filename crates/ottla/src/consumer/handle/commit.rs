@@ -10,6 +10,7 @@ use super::positions::positions;
 use crate::consumer::assignment::Assignment;
 use crate::consumer::commits::PendingCommit;
 use crate::consumer::offsets::{OffsetAndMetadata, Offsets};
+use crate::consumer::ownership::Claim;
 use crate::consumer::partition::Partition;
 use crate::error::{Error, Result};
 
@@ -64,28 +65,35 @@ impl ConsumerHandle {
             .into_iter()
             .map(|(name, at)| (name, at.into()))
             .collect();
-        self.enqueue(|_| offsets)
-            .unwrap_or_else(PendingCommit::refused)
+        self.enqueue(|assignment| {
+            let claim = assignment.claim(&offsets)?;
+            Ok((offsets, claim))
+        })
+        .unwrap_or_else(PendingCommit::refused)
     }
 
     /// Commits the [positions](Self::positions) of all assigned partitions, as they are now; not of those
-    /// that whoever listens has not acknowledged yet.
+    /// that whoever listens has not acknowledged yet, nor those that a reset gives up before the broker has accepted
+    /// them.
     ///
     /// # Errors
     ///
     /// As [`commit`](Self::commit).
     pub fn commit_positions(&self) -> PendingCommit {
-        self.enqueue(|assignment| positions(assignment, Partition::has_begun))
-            .unwrap_or_else(PendingCommit::refused)
+        self.enqueue(|assignment| {
+            let offsets = positions(assignment, Partition::has_begun);
+            let claim = assignment.claim_positions(&offsets)?;
+            Ok((offsets, claim))
+        })
+        .unwrap_or_else(PendingCommit::refused)
     }
 
-    fn enqueue(&self, offsets: impl FnOnce(&Assignment) -> Offsets) -> Result<PendingCommit> {
+    fn enqueue(
+        &self,
+        what: impl FnOnce(&Assignment) -> Result<(Offsets, Claim)>,
+    ) -> Result<PendingCommit> {
         self.coordinator.group()?;
-        let (offsets, claim) = self.change(|assignment| {
-            let offsets = offsets(assignment);
-            let claim = assignment.claim(&offsets)?;
-            Ok((offsets, claim))
-        })?;
+        let (offsets, claim) = self.change(|assignment| what(assignment))?;
         if offsets.values().any(|at| at.offset < 0) {
             return Err(Error::invalid_argument("an offset is negative"));
         }
