@@ -9,6 +9,7 @@ use ottla::assignor::{Assignor, CooperativeStickyAssignor};
 use ottla::{AutoOffsetReset, Client, Consumer, Producer, Record, StartFrom, TopicPartition};
 use ottla_codec::messages::heartbeat::HeartbeatRequest;
 use ottla_codec::messages::join_group::JoinGroupRequest;
+use ottla_codec::messages::list_offsets::ListOffsetsRequest;
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_fake::FakeCluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
@@ -352,6 +353,41 @@ async fn a_parked_join_holds_up_no_commit_and_no_other_group() {
     let record = ottla_fake::Record::of("v");
     world.cluster.append("t", 0, [record]).await.unwrap();
     timeout(PATIENCE, joining.next()).await.unwrap().unwrap();
+}
+
+/// Looking up an offset by time may mean reading a cold index, or asking remote storage.
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_takes_its_time_holds_up_nobody_else() {
+    let mut world = World::new().await;
+    let producer = world.producer();
+    world.produce_at_once(&producer).await;
+    let slow = world.client.consumer().group_id("slow");
+    let slow = slow.build().unwrap();
+    let by_time = |request: &ListOffsetsRequest| {
+        let mut partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.any(|partition| partition.timestamp >= 0)
+    };
+    let look_up = world.cluster.on::<ListOffsetsRequest>();
+    let held = look_up.when(by_time).times(1).hold();
+    let asker = slow.handle();
+    let asks = tokio::spawn(async move { asker.offsets_for_times([(tp(0), 5)]).await });
+    held.arrived().await.unwrap();
+    for _ in 0..5 {
+        world.others_answer_at_once().await;
+        world.produce_at_once(&producer).await;
+        // A producer and a consumer that are new here ask for ids, coordinators and positions first.
+        let newcomer = world.producer();
+        world.produce_at_once(&newcomer).await;
+        // Nor does the asker's own reading, although its position has to be asked for.
+        let start = async {
+            slow.assign([(tp(0), StartFrom::End)]).unwrap();
+            slow.position(&tp(0)).await
+        };
+        at_once("its own position", start).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    held.release().await.unwrap();
+    asks.await.unwrap().unwrap();
 }
 
 /// The numbers are those of `ARCHITECTURE.md`, "Sockets".

@@ -49,7 +49,8 @@ impl fmt::Display for Peer {
 ///
 /// | [`Purpose`] | requests | whose | because |
 /// |---|---|---|---|
-/// | `Metadata` | Metadata, FindCoordinator, ListOffsets, OffsetForLeaderEpoch, InitProducerId of idempotent producers | all share it | brokers answer at once, and everything else waits for these answers |
+/// | `Metadata` | Metadata, FindCoordinator, InitProducerId of idempotent producers | all share it | brokers answer at once, and everything else waits for these answers |
+/// | `Offsets` | ListOffsets, OffsetForLeaderEpoch, over two groups: what positions wait for, and what a caller wants to know | a consumer's own | an offset for a timestamp may have to be read from a cold disk or from remote storage |
 /// | `Admin` | every call of an administrator, DeleteRecords and raw requests among them | all share it | changing a topic takes as long as it takes |
 /// | `Produce` | Produce | all share it; a producer's own beside one that stalls | may be large, wait for replicas, and be throttled; a partition's batches are in order on one connection only |
 /// | `Fetch` | Fetch, over two groups: what waits for records, and what became ready meanwhile | a consumer's own | waits for records, and a broker's answer may be large |
@@ -91,6 +92,8 @@ pub enum Purpose {
     Join,
     /// Metadata and coordinator look-ups.
     Metadata,
+    /// Questions to partitions' leaders about offsets and epochs.
+    Offsets,
     /// Produce requests.
     Produce,
     /// Everything with a transaction coordinator.

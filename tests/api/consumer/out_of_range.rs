@@ -192,6 +192,35 @@ async fn a_question_that_is_never_answered_is_asked_again_and_stops_nobody_else(
     assert_eq!(script.consumer.metrics().resets, 1);
 }
 
+/// A broker that takes its time for one partition's offset, because it has to ask remote storage, say.
+#[tokio::test(start_paused = true)]
+async fn no_partitions_question_waits_behind_that_of_another() {
+    for policy in [AutoOffsetReset::Earliest, AutoOffsetReset::None] {
+        let fixture = Fixture::with(|cluster| cluster.brokers(1).topic("t", 2)).await;
+        fixture.fill(0, 10, 10).await;
+        fixture.fill(1, 10, 10).await;
+        let slow = fixture.cluster.on::<ListOffsetsRequest>().times(1).hold();
+        let mut consumer = fixture.consumer(|settings| settings.auto_offset_reset(policy));
+        consumer.assign([(tp(0), StartFrom::Offset(500))]).unwrap();
+        slow.arrived().await.unwrap();
+        for _ in 0..5 {
+            let began = Instant::now();
+            let start = match policy {
+                AutoOffsetReset::None => StartFrom::Beginning,
+                _ => StartFrom::Offset(500),
+            };
+            consumer.incremental_assign([(tp(1), start)]).unwrap();
+            assert_eq!(offsets(&next(&mut consumer).await)[0], 0, "{policy:?}");
+            assert!(began.elapsed() < Duration::from_secs(1), "{policy:?}");
+            consumer.incremental_unassign([&tp(1)]).unwrap();
+        }
+        slow.release().await.unwrap();
+        if policy != AutoOffsetReset::None {
+            assert_eq!(offsets(&next(&mut consumer).await)[0], 0);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_refused_question_is_asked_again_after_a_pause() {
     for policy in [AutoOffsetReset::Earliest, AutoOffsetReset::None] {

@@ -17,12 +17,13 @@ use ottla_codec::messages::offset_for_leader_epoch::{
     OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
 use ottla_codec::{ErrorCode, Message, VersionRange};
+use ottla_connection::ConnectionGroup;
 use tokio::time::Instant;
 
 use super::answers::{EpochEnd, position};
 use super::positions::Position;
 use super::reset::ResetTo;
-use crate::client::{Core, METADATA, Target};
+use crate::client::{Core, Target};
 use crate::error::{Error, Result};
 
 /// ListOffsets' timestamp that stands for the end of the log.
@@ -72,13 +73,14 @@ impl ResetTo {
 /// Asks one broker for offsets of partitions it leads.
 pub(crate) async fn list_offsets(
     core: &Core,
+    group: ConnectionGroup,
     leader: NodeId,
     queries: &[OffsetQuery],
     read_committed: bool,
     deadline: Instant,
 ) -> Result<Found<OffsetFound>> {
     let connection = Target::Node(leader.0)
-        .connection(&core.pool, METADATA, deadline)
+        .connection(&core.pool, group, deadline)
         .await?;
     // Without isolation levels the end would be another one than asked for.
     let own = VersionRange {
@@ -151,12 +153,13 @@ pub(crate) struct EpochQuery {
 /// Asks one broker where epochs end in partitions it leads; `None` if it cannot be asked that.
 pub(crate) async fn epoch_ends(
     core: &Core,
+    group: ConnectionGroup,
     leader: NodeId,
     queries: &[EpochQuery],
     deadline: Instant,
 ) -> Result<Option<Found<EpochEnd>>> {
     let connection = Target::Node(leader.0)
-        .connection(&core.pool, METADATA, deadline)
+        .connection(&core.pool, group, deadline)
         .await?;
     let own = OffsetForLeaderEpochRequest::VERSIONS;
     let versions = connection.versions();

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use ottla_cluster::{NodeId, TopicPartition};
 use ottla_codec::ErrorCode;
+use ottla_connection::ConnectionGroup;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::answers::ListedOffset;
+use super::answers::{Circumstances, ListedOffset};
 use super::assignment::Assignment;
 use super::config::IsolationLevel;
 use super::coordinator::Coordinator;
@@ -42,7 +43,10 @@ pub(crate) struct Owner {
     /// Brokers that have fetchers.
     brokers: BTreeSet<NodeId>,
     fetchers: JoinSet<()>,
-    questions: JoinSet<()>,
+    /// Ends with the broker, if it is one that is no longer being asked.
+    questions: JoinSet<Option<NodeId>>,
+    /// Brokers that have not answered yet what was asked over the connection for positions.
+    asked: BTreeSet<NodeId>,
     interests: BTreeMap<Arc<str>, TopicInterest>,
     /// The assignment and the view of the cluster that were brought together last.
     seen: Option<(u64, Arc<View>)>,
@@ -61,6 +65,7 @@ impl Owner {
             brokers: BTreeSet::new(),
             fetchers: JoinSet::new(),
             questions: JoinSet::new(),
+            asked: BTreeSet::new(),
             interests: BTreeMap::new(),
             seen: None,
             unknown: BTreeMap::new(),
@@ -81,9 +86,14 @@ impl Owner {
             tokio::select! {
                 biased;
                 () = shared.shutdown.cancelled() => break,
+                // Before what the answer leads to is asked: it goes over the same connection.
+                Some(answered) = self.questions.join_next() => {
+                    if let Ok(Some(node)) = answered {
+                        self.asked.remove(&node);
+                    }
+                }
                 changed = work.changed() => if changed.is_err() { break },
                 changed = views.changed() => if changed.is_err() { break },
-                Some(_) = self.questions.join_next() => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     shared.with(|assignment| {
                         assignment.wake_reader();
@@ -181,6 +191,7 @@ impl Owner {
     fn ask(&mut self, questions: Vec<Question>) {
         let mut committed = Vec::new();
         let mut offsets: BTreeMap<NodeId, Vec<Question>> = BTreeMap::new();
+        let mut ranges: BTreeMap<NodeId, Vec<Question>> = BTreeMap::new();
         let mut epochs: BTreeMap<NodeId, Vec<Question>> = BTreeMap::new();
         for question in questions {
             match (question.ask, question.leader) {
@@ -188,31 +199,55 @@ impl Owner {
                 (Ask::EpochEnd(_), Some(Leader { node, .. })) => {
                     epochs.entry(node).or_default().push(question);
                 }
-                (Ask::Offset(_) | Ask::Range, Some(Leader { node, .. })) => {
+                (Ask::Offset(_), Some(Leader { node, .. })) => {
                     offsets.entry(node).or_default().push(question);
+                }
+                (Ask::Range, Some(Leader { node, .. })) => {
+                    ranges.entry(node).or_default().push(question);
                 }
                 (_, None) => {}
             }
         }
         if !committed.is_empty() {
-            let asker = self.asker();
+            let asker = self.asker(self.shared.coordination());
             let coordinator = self.coordinator.clone();
-            self.questions
-                .spawn(asker.committed(coordinator, committed));
+            self.questions.spawn(async move {
+                asker.committed(coordinator, committed).await;
+                None
+            });
         }
         for (node, questions) in offsets {
-            let asker = self.asker();
-            self.questions.spawn(asker.offsets(node, questions));
+            self.ask_leader(node, |asker| asker.offsets(node, questions));
+        }
+        for (node, questions) in ranges {
+            self.ask_leader(node, |asker| asker.ranges(node, questions));
         }
         for (node, questions) in epochs {
-            let asker = self.asker();
-            self.questions.spawn(asker.epoch_ends(node, questions));
+            self.ask_leader(node, |asker| asker.epoch_ends(node, questions));
         }
     }
 
-    fn asker(&mut self) -> Asker {
+    /// A question does not wait behind one that is not answered yet: it goes over another connection.
+    fn ask_leader<F>(&mut self, node: NodeId, ask: impl FnOnce(Asker) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let is_first = self.asked.insert(node);
+        let asker = self.asker(match is_first {
+            true => self.shared.positions(),
+            false => self.shared.look_ups(),
+        });
+        let ask = ask(asker);
+        self.questions.spawn(async move {
+            ask.await;
+            is_first.then_some(node)
+        });
+    }
+
+    fn asker(&mut self, group: ConnectionGroup) -> Asker {
         Asker {
             shared: self.shared.clone(),
+            group,
             rng: self.rng.fork(),
         }
     }
@@ -250,6 +285,8 @@ fn failure(view: &View, name: &TopicPartition) -> Option<Error> {
 /// Asks a number of questions with one request and hands the answers back.
 struct Asker {
     shared: Arc<Shared>,
+    /// The connections it asks over.
+    group: ConnectionGroup,
     rng: fastrand::Rng,
 }
 
@@ -272,62 +309,70 @@ impl Asker {
     }
 
     async fn offsets(mut self, node: NodeId, questions: Vec<Question>) {
-        let mut queries = Vec::new();
-        let mut ends = Vec::new();
-        for question in &questions {
-            let query = |timestamp| OffsetQuery {
-                partition: question.partition.clone(),
-                leader_epoch: question.leader.and_then(|leader| leader.epoch),
-                timestamp,
-            };
-            match question.ask {
-                Ask::Offset(to) => queries.push(query(to.timestamp())),
-                Ask::Range => {
-                    queries.push(query(EARLIEST));
-                    ends.push(query(LATEST));
-                }
-                Ask::Committed | Ask::EpochEnd(_) => {}
-            }
-        }
+        let timestamp = |ask| match ask {
+            Ask::Offset(to) => Some(to.timestamp()),
+            _ => None,
+        };
         let read_committed = self.shared.config.isolation_level == IsolationLevel::ReadCommitted;
-        let deadline = self.shared.request_deadline();
-        let core = self.shared.core.clone();
-        let starts = list_offsets(&core, node, &queries, read_committed, deadline).await;
-        // A request may name a partition once only, so a range takes two.
-        let ends = match ends.is_empty() {
-            true => Ok(Found::new()),
-            // The end that a position is measured against is the log's, whatever may be read of it.
-            false => list_offsets(&core, node, &ends, false, deadline).await,
+        let found = match self.list(node, &questions, timestamp, read_committed).await {
+            Ok(found) => found,
+            Err(error) => return self.fail(&questions, &error),
+        };
+        self.settle("ListOffsets", &questions, |assignment, question, _| {
+            if let Ask::Offset(to) = question.ask {
+                let listed = offset(&found, &question.partition, to)?;
+                assignment.answer_offset(question, to, listed);
+            }
+            Ok(())
+        });
+    }
+
+    /// A request may name a partition once only, so a range takes two.
+    async fn ranges(mut self, node: NodeId, questions: Vec<Question>) {
+        let starts = self.list(node, &questions, |_| Some(EARLIEST), false).await;
+        // The end that a position is measured against is the log's, whatever may be read of it.
+        let ends = match &starts {
+            Ok(_) => self.list(node, &questions, |_| Some(LATEST), false).await,
+            Err(_) => Ok(Found::new()),
         };
         let (starts, ends) = match (starts, ends) {
             (Ok(starts), Ok(ends)) => (starts, ends),
             (Err(error), _) | (_, Err(error)) => return self.fail(&questions, &error),
         };
-        let mut stale = false;
-        self.shared
-            .with_around(&mut self.rng, |assignment, around| {
-                for question in &questions {
-                    let name = &question.partition;
-                    let outcome = match question.ask {
-                        Ask::Offset(to) => offset(&starts, name, to).map(|listed| {
-                            assignment.answer_offset(question, to, listed);
-                        }),
-                        _ => end(&starts, name).and_then(|start| {
-                            let end = end(&ends, name)?;
-                            assignment.answer_range(question, start.offset, end.offset);
-                            Ok(())
-                        }),
-                    };
-                    if let Err(code) = outcome {
-                        stale |= code.is_invalid_metadata();
-                        let error = Error::broker("ListOffsets", code, Some(name.clone()));
-                        assignment.refuse(question, error, around);
-                    }
-                }
-            });
-        if stale {
-            self.shared.core.metadata.request_refresh();
-        }
+        self.settle("ListOffsets", &questions, |assignment, question, _| {
+            let name = &question.partition;
+            let (start, end) = (end(&starts, name)?, end(&ends, name)?);
+            assignment.answer_range(question, start.offset, end.offset);
+            Ok(())
+        });
+    }
+
+    async fn list(
+        &self,
+        node: NodeId,
+        questions: &[Question],
+        timestamp: impl Fn(Ask) -> Option<i64>,
+        read_committed: bool,
+    ) -> Result<Found<OffsetFound>, Error> {
+        let query = |question: &Question| {
+            Some(OffsetQuery {
+                partition: question.partition.clone(),
+                leader_epoch: question.leader.and_then(|leader| leader.epoch),
+                timestamp: timestamp(question.ask)?,
+            })
+        };
+        let queries: Vec<OffsetQuery> = questions.iter().filter_map(query).collect();
+        let shared = &self.shared;
+        let (group, deadline) = (self.group, shared.request_deadline());
+        list_offsets(
+            &shared.core,
+            group,
+            node,
+            &queries,
+            read_committed,
+            deadline,
+        )
+        .await
     }
 
     async fn epoch_ends(mut self, node: NodeId, questions: Vec<Question>) {
@@ -342,8 +387,9 @@ impl Asker {
                 _ => None,
             })
             .collect();
-        let deadline = self.shared.request_deadline();
-        let found = match epoch_ends(&self.shared.core, node, &queries, deadline).await {
+        let shared = &self.shared;
+        let (group, deadline) = (self.group, shared.request_deadline());
+        let found = match epoch_ends(&shared.core, group, node, &queries, deadline).await {
             Ok(Some(found)) => found,
             Ok(None) => {
                 self.shared.with(|assignment| {
@@ -355,21 +401,35 @@ impl Asker {
             }
             Err(error) => return self.fail(&questions, &error),
         };
+        let api = "OffsetForLeaderEpoch";
+        self.settle(api, &questions, |assignment, question, around| {
+            if let Ask::EpochEnd(position) = question.ask {
+                let end = answer(&found, &question.partition)?;
+                assignment.answer_epoch_end(question, position, end, around);
+            }
+            Ok(())
+        });
+    }
+
+    /// Hands each question's answer back, or what the broker has against it.
+    fn settle(
+        &mut self,
+        api: &'static str,
+        questions: &[Question],
+        mut take: impl FnMut(
+            &mut Assignment,
+            &Question,
+            &mut Circumstances<'_>,
+        ) -> Result<(), ErrorCode>,
+    ) {
         let mut stale = false;
         self.shared
             .with_around(&mut self.rng, |assignment, around| {
-                for question in &questions {
-                    let Ask::EpochEnd(position) = question.ask else {
-                        continue;
-                    };
-                    match answer(&found, &question.partition) {
-                        Ok(end) => assignment.answer_epoch_end(question, position, end, around),
-                        Err(code) => {
-                            stale |= code.is_invalid_metadata();
-                            let partition = Some(question.partition.clone());
-                            let error = Error::broker("OffsetForLeaderEpoch", code, partition);
-                            assignment.refuse(question, error, around);
-                        }
+                for question in questions {
+                    if let Err(code) = take(assignment, question, around) {
+                        stale |= code.is_invalid_metadata();
+                        let error = Error::broker(api, code, Some(question.partition.clone()));
+                        assignment.refuse(question, error, around);
                     }
                 }
             });

@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) shutdown: CancellationToken,
     /// Names the consumer's own connections.
     pub(crate) owner: u64,
-    /// Names the connections of the side lanes.
+    /// Names those beside them: of the side lanes, and for the caller's look-ups.
     pub(crate) side_owner: u64,
     assignment: Mutex<Assignment>,
     /// The consumer's background tasks.
@@ -180,6 +180,17 @@ impl Shared {
     /// The connections for everything that a coordinator answers at once.
     pub(crate) fn coordination(&self) -> ConnectionGroup {
         ConnectionGroup::owned(Purpose::Coordination, self.owner)
+    }
+
+    /// The connections over which leaders are asked for what positions wait for.
+    pub(crate) fn positions(&self) -> ConnectionGroup {
+        ConnectionGroup::owned(Purpose::Offsets, self.owner)
+    }
+
+    /// The connections over which leaders are asked for what the caller wants to know, and for positions while what was
+    /// asked over the other ones is not answered.
+    pub(crate) fn look_ups(&self) -> ConnectionGroup {
+        ConnectionGroup::owned(Purpose::Offsets, self.side_owner)
     }
 
     /// The end of a request that begins now and has this long for all its tries.

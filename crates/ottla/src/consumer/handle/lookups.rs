@@ -162,9 +162,10 @@ impl ConsumerHandle {
         let deadline = deadline.min(self.shared.request_deadline());
         let mut asks = JoinSet::new();
         for (leader, queries) in by_leader {
-            let core = core.clone();
+            let (core, group) = (core.clone(), self.shared.look_ups());
             asks.spawn(async move {
-                let answer = list_offsets(&core, leader, &queries, read_committed, deadline).await;
+                let answer =
+                    list_offsets(&core, group, leader, &queries, read_committed, deadline).await;
                 (queries, answer)
             });
         }
