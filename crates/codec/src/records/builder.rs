@@ -1,10 +1,13 @@
 //! Builds one batch: every record is encoded once, straight into wire form.
 
 use bytes::Bytes;
-use snafu::{ResultExt, Snafu, ensure};
+use snafu::{Snafu, ensure};
 
 use super::compression::{CompressionError, Compressor};
-use super::header::{BATCH_HEADER_LEN, BatchHeader, LENGTH_PREFIX, TimestampType};
+use super::error::Field;
+use super::header::{
+    BATCH_HEADER_LEN, BatchHeader, LENGTH_PREFIX, TimestampType, impossible_offset,
+};
 use super::record::RecordView;
 use super::sealed::SealedBatch;
 use super::varint::{Numbers, varint_len, varlong_len};
@@ -265,20 +268,23 @@ impl BatchBuilder {
     /// keeps it for the next one.
     ///
     /// # Errors
-    /// There is no record, or compressing failed. The records stay in the builder.
+    /// There is no record, compressing failed, or the base offset is negative or leaves no room for the records'
+    /// offsets. The records stay in the builder.
     pub fn seal(
         &mut self,
         fields: &BatchFields,
         compressor: &mut Compressor,
     ) -> Result<SealedBatch, SealError> {
         ensure!(self.count > 0, EmptySnafu);
+        if let Some((field, value)) = impossible_offset(fields.base_offset, self.last_offset_delta)
+        {
+            return HeaderSnafu { field, value }.fail();
+        }
         let uncompressed = self.records.len();
         let body = if compressor.compression() == super::Compression::None {
             Bytes::from(std::mem::take(&mut self.records))
         } else {
-            compressor
-                .compress_exact(&self.records)
-                .context(CompressSnafu)?
+            compressor.compress_exact(&self.records)?
         };
         let header = self.header(fields, compressor, body.len())?;
         self.clear();
@@ -443,10 +449,18 @@ pub enum SealError {
     #[snafu(display("a batch without records cannot be sealed"))]
     Empty,
     /// Compressing failed.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Compress {
         /// What went wrong.
         source: CompressionError,
+    },
+    /// A field of the header would have a value that no reader takes.
+    #[snafu(display("a batch cannot be sealed where its {field} would be {value}"))]
+    Header {
+        /// The field.
+        field: Field,
+        /// Its value.
+        value: i64,
     },
     /// Compressed, the batch is larger than the format can express.
     #[snafu(display("a batch of {size} bytes is more than the format can express"))]

@@ -6,7 +6,10 @@ use snafu::Snafu;
 
 use super::compression::{CompressionError, UnknownCompression};
 
-/// A batch that cannot be read. Every variant names the batch by the base offset in its header.
+/// A batch that cannot be read. Every variant names the batch by the base offset in its header; of the old formats 0
+/// and 1, where each message is a batch, the message by its own.
+///
+/// Its text says all there is, so it has no source.
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(super)))]
 #[non_exhaustive]
@@ -67,6 +70,7 @@ pub enum BatchError {
         /// Base offset of the batch.
         base_offset: i64,
         /// The codec's number.
+        #[snafu(source(false))]
         source: UnknownCompression,
     },
     /// The records could not be decompressed.
@@ -75,6 +79,7 @@ pub enum BatchError {
         /// Base offset of the batch.
         base_offset: i64,
         /// What went wrong.
+        #[snafu(source(false))]
         source: CompressionError,
     },
     /// The bytes end before the record does.
@@ -145,8 +150,27 @@ pub enum BatchError {
     },
 }
 
+impl BatchError {
+    /// The error of a batch whose attributes name no codec.
+    pub(super) fn codec(base_offset: i64) -> impl FnOnce(UnknownCompression) -> Self {
+        move |source| Self::Codec {
+            base_offset,
+            source,
+        }
+    }
+
+    /// The error of a batch whose records cannot be decompressed.
+    pub(super) fn decompress(base_offset: i64) -> impl FnOnce(CompressionError) -> Self {
+        move |source| Self::Decompress {
+            base_offset,
+            source,
+        }
+    }
+}
+
 /// What is wrong with the content of a compressed message of the old formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Snafu)]
+#[snafu(module)]
 #[non_exhaustive]
 pub enum WrapperFault {
     /// Its value is null.
@@ -158,13 +182,25 @@ pub enum WrapperFault {
     /// A message in it is compressed as well.
     #[snafu(display("a compressed message within a compressed message"))]
     Nested,
+    /// What should be a message in it is of a format that cannot be there.
+    #[snafu(display("a compressed message with something of message format {magic} in it"))]
+    Magic {
+        /// The format.
+        magic: i8,
+    },
+    /// A message in it is shorter than one can be.
+    #[snafu(display("a compressed message with one of impossible length {length} in it"))]
+    Length {
+        /// The length.
+        length: i32,
+    },
     /// Its own offset is neither 0 nor at least that of the last message in it.
     #[snafu(display("a compressed message before the last message in it, {last}"))]
     Offset {
         /// The offset of the last message in it, relative as it is.
         last: i64,
     },
-    /// Offsets in it do not ascend, or not within what 31 bits can tell.
+    /// Offsets in it are impossible, do not ascend, or not within what 31 bits can tell.
     #[snafu(display("a compressed message with messages out of order"))]
     OffsetOrder,
     /// It holds more than a batch can.

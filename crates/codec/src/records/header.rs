@@ -1,6 +1,7 @@
 //! The 61 bytes in front of a batch's records.
 
 use super::compression::{Compression, UnknownCompression};
+use super::error::Field;
 
 /// Length of a batch header in bytes.
 pub const BATCH_HEADER_LEN: usize = 61;
@@ -105,6 +106,15 @@ impl BatchHeader {
         bytes
     }
 
+    /// A field with a value that no batch can have.
+    pub(super) fn impossible(&self) -> Option<(Field, i64)> {
+        // An emptied batch keeps its delta: that and the count have nothing to do with each other.
+        impossible_offset(self.base_offset, self.last_offset_delta).or_else(|| {
+            let count = i64::from(self.records_count);
+            (count < 0).then_some((Field::RecordsCount, count))
+        })
+    }
+
     /// The header's part that the checksum covers.
     pub(super) fn checked_part(bytes: &[u8; BATCH_HEADER_LEN]) -> &[u8] {
         bytes.get(CRC_FROM..).unwrap_or_default()
@@ -191,6 +201,23 @@ impl BatchHeader {
         } else {
             self.attributes &= !bit;
         }
+    }
+}
+
+/// Which of the two no batch can have: readers refuse it, so writers must. There has to be an offset behind the last
+/// one, to go on from.
+pub(super) fn impossible_offset(base: i64, last_delta: i32) -> Option<(Field, i64)> {
+    let last_delta = i64::from(last_delta);
+    if base < 0
+        || base
+            .checked_add(last_delta)
+            .is_none_or(|last| last == i64::MAX)
+    {
+        Some((Field::BaseOffset, base))
+    } else if last_delta < 0 {
+        Some((Field::LastOffsetDelta, last_delta))
+    } else {
+        None
     }
 }
 

@@ -14,16 +14,15 @@
 
 use std::iter;
 
-use snafu::{ResultExt, ensure};
+use snafu::ensure;
 
 use super::builder::BatchBuilder;
 use super::compression::{Compression, CompressionError, Decompressor, UnknownCompression};
 use super::error::{
-    BatchError, CodecSnafu, CrcSnafu, DecompressSnafu, Field, HeaderSnafu, LengthSnafu,
-    RecordSnafu, TrailingInRecordSnafu, TruncatedSnafu, UnknownMagicSnafu, WrapperFault,
-    WrapperSnafu,
+    BatchError, CrcSnafu, Field, HeaderSnafu, LengthSnafu, RecordSnafu, TrailingInRecordSnafu,
+    TruncatedSnafu, UnknownMagicSnafu, WrapperFault, WrapperSnafu,
 };
-use super::header::{BatchHeader, LENGTH_PREFIX, TimestampType};
+use super::header::{BatchHeader, LENGTH_PREFIX, TimestampType, impossible_offset};
 
 /// A run of uncompressed messages is one batch up to so many bytes: a producer's usual batch. Longer
 /// ones would save little and lose more where one message of them is damaged.
@@ -57,20 +56,18 @@ struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// The first entry in `bytes`, which begin at `position`; `None` if it is not there as a whole.
-    fn parse(bytes: &'a [u8], position: usize) -> Result<Option<Self>, BatchError> {
+    /// The first entry in `bytes`; `None` if it is not there as a whole.
+    fn parse(bytes: &'a [u8]) -> Result<Option<Self>, EntryFault> {
         let Some((prefix, rest)) = bytes.split_first_chunk::<LENGTH_PREFIX>() else {
             return Ok(None);
         };
         let [o0, o1, o2, o3, o4, o5, o6, o7, l0, l1, l2, l3] = *prefix;
-        let base_offset = i64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
+        let offset = i64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
         let length = i32::from_be_bytes([l0, l1, l2, l3]);
-        let too_short = LengthSnafu {
-            base_offset,
-            position,
-            length,
-        };
-        ensure!(length >= MIN_LENGTH_V0, too_short);
+        let fault = |kind| Err(EntryFault { offset, kind });
+        if length < MIN_LENGTH_V0 {
+            return fault(EntryFaultKind::Length(length));
+        }
         let size = usize::try_from(length).unwrap_or(0);
         let Some(message) = rest.get(..size) else {
             return Ok(None);
@@ -78,39 +75,28 @@ impl<'a> Entry<'a> {
         let Some(([c0, c1, c2, c3, magic, attributes], mut content)) =
             message.split_first_chunk::<6>()
         else {
-            return too_short.fail();
+            return fault(EntryFaultKind::Length(length));
         };
         let magic = *magic as i8;
         let (known_attributes, timestamp) = match magic {
             0 => (ATTRIBUTES_V0, -1),
             1 => {
-                ensure!(length >= MIN_LENGTH_V1, too_short);
                 let Some((timestamp, rest)) = content.split_first_chunk::<8>() else {
-                    return too_short.fail();
+                    return fault(EntryFaultKind::Length(length));
                 };
+                if length < MIN_LENGTH_V1 {
+                    return fault(EntryFaultKind::Length(length));
+                }
                 content = rest;
                 (ATTRIBUTES_V1, i64::from_be_bytes(*timestamp))
             }
-            magic => {
-                return UnknownMagicSnafu {
-                    base_offset,
-                    position,
-                    magic,
-                }
-                .fail();
-            }
+            magic => return fault(EntryFaultKind::Magic(magic)),
         };
-        ensure!(
-            base_offset >= 0,
-            HeaderSnafu {
-                base_offset,
-                position,
-                field: Field::BaseOffset,
-                value: base_offset
-            }
-        );
+        if impossible_offset(offset, 0).is_some() {
+            return fault(EntryFaultKind::Offset);
+        }
         Ok(Some(Self {
-            offset: base_offset,
+            offset,
             crc: u32::from_be_bytes([*c0, *c1, *c2, *c3]),
             magic,
             attributes: i16::from(attributes & known_attributes),
@@ -222,12 +208,65 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// An entry that cannot be one.
+struct EntryFault {
+    offset: i64,
+    kind: EntryFaultKind,
+}
+
+enum EntryFaultKind {
+    Length(i32),
+    Magic(i8),
+    Offset,
+}
+
+impl EntryFault {
+    /// Of an entry of the log, at `position` in the bytes that were given.
+    fn at(self, position: usize) -> BatchError {
+        let base_offset = self.offset;
+        match self.kind {
+            EntryFaultKind::Length(length) => LengthSnafu {
+                base_offset,
+                position,
+                length,
+            }
+            .build(),
+            EntryFaultKind::Magic(magic) => UnknownMagicSnafu {
+                base_offset,
+                position,
+                magic,
+            }
+            .build(),
+            EntryFaultKind::Offset => HeaderSnafu {
+                base_offset,
+                position,
+                field: Field::BaseOffset,
+                value: base_offset,
+            }
+            .build(),
+        }
+    }
+
+    /// Of an entry in the wrapper at `base_offset`.
+    fn within(self, base_offset: i64) -> BatchError {
+        let reason = match self.kind {
+            EntryFaultKind::Length(length) => WrapperFault::Length { length },
+            EntryFaultKind::Magic(magic) => WrapperFault::Magic { magic },
+            EntryFaultKind::Offset => WrapperFault::OffsetOrder,
+        };
+        WrapperSnafu {
+            base_offset,
+            reason,
+        }
+        .build()
+    }
+}
+
 /// Iterator over the entries of one batch, of which none may be cut short.
 struct Entries<'a> {
     rest: &'a [u8],
     /// The batch's, for errors.
     base_offset: i64,
-    position: usize,
     count: i32,
 }
 
@@ -236,7 +275,6 @@ impl<'a> Entries<'a> {
         Self {
             rest: bytes,
             base_offset,
-            position: 0,
             count: 0,
         }
     }
@@ -249,7 +287,8 @@ impl<'a> Iterator for Entries<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let entry = Entry::parse(self.rest, self.position).and_then(|entry| {
+        let parsed = Entry::parse(self.rest).map_err(|fault| fault.within(self.base_offset));
+        let entry = parsed.and_then(|entry| {
             entry.ok_or_else(|| {
                 TruncatedSnafu {
                     base_offset: self.base_offset,
@@ -262,7 +301,6 @@ impl<'a> Iterator for Entries<'a> {
         // After an error it ends.
         let size = entry.as_ref().map_or(self.rest.len(), |entry| entry.size);
         self.rest = self.rest.get(size..).unwrap_or_default();
-        self.position += size;
         self.count = self.count.saturating_add(1);
         Some(entry)
     }
@@ -274,7 +312,7 @@ pub(super) fn leading(
     bytes: &[u8],
     position: usize,
 ) -> Result<Option<(BatchHeader, usize)>, BatchError> {
-    let Some(first) = Entry::parse(bytes, position)? else {
+    let Some(first) = Entry::parse(bytes).map_err(|fault| fault.at(position))? else {
         return Ok(None);
     };
     let mut header = first.header();
@@ -284,7 +322,7 @@ pub(super) fn leading(
     }
     // What is wrong with an entry behind the first is told when it is the first itself.
     while let Some(rest) = bytes.get(size..)
-        && let Ok(Some(next)) = Entry::parse(rest, position)
+        && let Ok(Some(next)) = Entry::parse(rest)
         && size + next.size <= RUN_BYTES
         && next.magic == first.magic
         && next.attributes == first.attributes
@@ -317,20 +355,23 @@ pub(super) fn decode(
     limit: usize,
 ) -> Result<(BatchHeader, Vec<u8>), BatchError> {
     let base_offset = wire.base_offset;
-    match wire.compression().context(CodecSnafu { base_offset })? {
+    match wire.compression().map_err(BatchError::codec(base_offset))? {
         Compression::None if bytes.len() > limit => {
             let compression = Compression::None;
-            Err(CompressionError::LimitExceeded { compression, limit })
-                .context(DecompressSnafu { base_offset })
+            Err(BatchError::decompress(base_offset)(
+                CompressionError::LimitExceeded { compression, limit },
+            ))
         }
         Compression::None => convert(wire, bytes.len(), Entries::new(bytes, base_offset)),
         // Younger than these formats.
         Compression::Zstd => {
             let id = Compression::Zstd.id();
-            Err(UnknownCompression::Id { id }).context(CodecSnafu { base_offset })
+            Err(BatchError::codec(base_offset)(UnknownCompression::Id {
+                id,
+            }))
         }
         compression => {
-            let Some(wrapper) = Entry::parse(bytes, 0)? else {
+            let Some(wrapper) = Entry::parse(bytes).map_err(|fault| fault.at(0))? else {
                 return fault(base_offset, WrapperFault::Empty);
             };
             let [_, Some(value)] = wrapper.key_and_value()? else {
@@ -340,7 +381,7 @@ pub(super) fn decode(
                 0 => decompressor.decompress_format_0(compression, value, limit),
                 _ => decompressor.decompress(compression, value, limit),
             };
-            let plain = plain.context(DecompressSnafu { base_offset })?;
+            let plain = plain.map_err(BatchError::decompress(base_offset))?;
             let Some(last) = Entries::new(&plain, base_offset).last().transpose()? else {
                 return fault(base_offset, WrapperFault::Empty);
             };

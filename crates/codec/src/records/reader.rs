@@ -3,13 +3,10 @@
 use std::iter::FusedIterator;
 
 use bytes::Bytes;
-use snafu::{ResultExt, ensure};
+use snafu::ensure;
 
 use super::compression::{Compression, Decompressor};
-use super::error::{
-    BatchError, CodecSnafu, CrcSnafu, DecompressSnafu, Field, HeaderSnafu, LengthSnafu,
-    UnknownMagicSnafu,
-};
+use super::error::{BatchError, CrcSnafu, HeaderSnafu, LengthSnafu, UnknownMagicSnafu};
 use super::header::{BATCH_HEADER_LEN, BatchHeader, CRC_FROM, LENGTH_PREFIX, MAGIC, MAGIC_AT};
 use super::legacy;
 use super::record::{Cursor, RecordIter, RecordView};
@@ -157,28 +154,14 @@ fn parse_header(bytes: &[u8], position: usize) -> Result<BatchHeader, BatchError
         .fail();
     };
     let header = BatchHeader::parse(header);
-    let base_offset = header.base_offset;
-    let impossible = |field, value| {
-        HeaderSnafu {
-            base_offset,
+    if let Some((field, value)) = header.impossible() {
+        return HeaderSnafu {
+            base_offset: header.base_offset,
             position,
             field,
             value,
         }
-        .fail()
-    };
-    if base_offset < 0 {
-        return impossible(Field::BaseOffset, base_offset);
-    }
-    // An emptied batch keeps its deltas, so there is no relation to the count to check.
-    let end = base_offset
-        .checked_add(i64::from(header.last_offset_delta))
-        .and_then(|last| last.checked_add(1));
-    if header.last_offset_delta < 0 || end.is_none() {
-        return impossible(Field::LastOffsetDelta, i64::from(header.last_offset_delta));
-    }
-    if header.records_count < 0 {
-        return impossible(Field::RecordsCount, i64::from(header.records_count));
+        .fail();
     }
     Ok(header)
 }
@@ -262,9 +245,8 @@ impl RecordBatch {
     /// # Errors
     /// The batch names a codec that does not exist.
     pub fn compression(&self) -> Result<Compression, BatchError> {
-        self.header.compression().context(CodecSnafu {
-            base_offset: self.header.base_offset,
-        })
+        let compression = self.header.compression();
+        compression.map_err(BatchError::codec(self.header.base_offset))
     }
 
     /// Whether [`decompress`](Self::decompress) shares these bytes, rather than making others.
@@ -301,6 +283,9 @@ impl RecordBatch {
     /// compressed one at most `limit` plain bytes are made. What is of an old format is written
     /// anew in format 2.
     ///
+    /// What is shared takes no memory, and `limit` does not count it: it is for what is made. Of the old formats that is
+    /// all, and counted are the messages' bytes in their own format, compressed or not.
+    ///
     /// # Errors
     /// Unknown or missing codec, broken compressed bytes, or more than `limit` plain bytes; of an
     /// old format, anything that is wrong with a message.
@@ -321,7 +306,7 @@ impl RecordBatch {
                     None => Ok(Vec::new()),
                 };
                 let base_offset = self.header.base_offset;
-                Bytes::from(plain.context(DecompressSnafu { base_offset })?)
+                Bytes::from(plain.map_err(BatchError::decompress(base_offset))?)
             }
         };
         Ok(DecodedBatch::from_parts(self.header, records))
@@ -349,7 +334,7 @@ impl RecordBatch {
             let base_offset = self.header.base_offset;
             decompressor
                 .append(compression, body, limit, output)
-                .context(DecompressSnafu { base_offset })?;
+                .map_err(BatchError::decompress(base_offset))?;
         }
         Ok(self.header)
     }

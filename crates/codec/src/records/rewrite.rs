@@ -5,12 +5,14 @@
 //! Reference: `LogValidator` and `MemoryRecords.filterTo` in Kafka.
 
 use bytes::Bytes;
-use snafu::{ResultExt, Snafu, ensure};
+use snafu::{Snafu, ensure};
 
 use super::builder::{AppendError, BatchBuilder, BatchFields, SealError};
 use super::compression::{Compression, CompressionError, Compressor, Decompressor};
-use super::error::BatchError;
-use super::header::{BATCH_HEADER_LEN, BatchHeader, LENGTH_PREFIX, MAGIC, TimestampType};
+use super::error::{BatchError, Field};
+use super::header::{
+    BATCH_HEADER_LEN, BatchHeader, LENGTH_PREFIX, MAGIC, TimestampType, impossible_offset,
+};
 use super::reader::RecordBatch;
 use super::record::RecordView;
 use super::sealed::SealedBatch;
@@ -19,13 +21,16 @@ impl RecordBatch {
     /// The batch at another base offset under another leader epoch. The checksum covers neither.
     ///
     /// # Errors
-    /// The batch is of an old format.
+    /// The batch is of an old format, or the base offset is negative or leaves no room for the batch's offsets.
     pub fn with_offsets(
         &self,
         base_offset: i64,
         partition_leader_epoch: i32,
     ) -> Result<Self, RewriteError> {
         let mut header = self.format_2()?;
+        if let Some((field, value)) = impossible_offset(base_offset, header.last_offset_delta) {
+            return HeaderSnafu { field, value }.fail();
+        }
         header.base_offset = base_offset;
         header.partition_leader_epoch = partition_leader_epoch;
         Ok(self.with_header(header))
@@ -86,14 +91,14 @@ impl RecordBatch {
         mut keep: impl FnMut(&RecordView<'_>) -> bool,
     ) -> Result<Self, RewriteError> {
         let header = self.format_2()?;
-        let decoded = self.decompress(decompressor, limit).context(ReadSnafu)?;
+        let decoded = self.decompress(decompressor, limit)?;
         let mut builder = BatchBuilder::new(decoded.size_bytes());
         for record in decoded.records() {
-            let record = record.context(ReadSnafu)?;
+            let record = record?;
             if keep(&record) {
                 // The reader has checked that the difference is the delta in the record.
                 let delta = (record.offset - header.base_offset) as i32;
-                builder.append_view(delta, &record).context(AppendSnafu)?;
+                builder.append_view(delta, &record)?;
             }
         }
         if builder.record_count() == self.records_count() {
@@ -102,8 +107,8 @@ impl RecordBatch {
         if builder.is_empty() {
             return Ok(self.emptied());
         }
-        let compression = self.compression().context(ReadSnafu)?;
-        let mut compressor = Compressor::new(compression).context(CompressSnafu)?;
+        let compression = self.compression()?;
+        let mut compressor = Compressor::new(compression)?;
         let fields = BatchFields {
             base_offset: header.base_offset,
             partition_leader_epoch: header.partition_leader_epoch,
@@ -114,7 +119,7 @@ impl RecordBatch {
             is_control: header.is_control(),
             timestamp_type: header.timestamp_type(),
         };
-        let sealed = builder.seal(&fields, &mut compressor).context(SealSnafu)?;
+        let sealed = builder.seal(&fields, &mut compressor)?;
         let mut kept = *sealed.header();
         kept.last_offset_delta = header.last_offset_delta;
         let sealed = SealedBatch::new(kept, sealed.body().clone(), 0);
@@ -142,26 +147,34 @@ pub enum RewriteError {
         /// The format.
         magic: i8,
     },
+    /// A field of the header would have a value that no reader takes.
+    #[snafu(display("a batch cannot be rewritten so that its {field} is {value}"))]
+    Header {
+        /// The field.
+        field: Field,
+        /// Its value.
+        value: i64,
+    },
     /// It cannot be read.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Read {
         /// What went wrong.
         source: BatchError,
     },
     /// A record cannot be encoded.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Append {
         /// What went wrong.
         source: AppendError,
     },
     /// Its codec is not part of this build.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Compress {
         /// What went wrong.
         source: CompressionError,
     },
     /// It cannot be sealed.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Seal {
         /// What went wrong.
         source: SealError,

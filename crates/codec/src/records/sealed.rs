@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use snafu::{ResultExt, Snafu, ensure};
+use snafu::{Snafu, ensure};
 
 use super::builder::{AppendError, BatchBuilder, BatchFields, SealError};
 use super::compression::{Compression, CompressionError, Compressor, Decompressor};
@@ -174,7 +174,7 @@ impl SealedBatch {
             Compression::None => self.body.clone(),
             compression => {
                 let plain = decompressor.decompress(compression, &self.body, self.uncompressed);
-                Bytes::from(plain.context(DecompressSnafu)?)
+                Bytes::from(plain?)
             }
         };
         let batch = DecodedBatch::from_parts(self.header, records);
@@ -213,16 +213,14 @@ impl Splitter<'_> {
         let mut start = range.start;
         let records = batch.records().zip(0u32..).skip(range.start as usize);
         for (record, index) in records.take(range.len()) {
-            let record = record.context(ReadSnafu)?;
+            let record = record?;
             let size = builder.view_size(&record);
             if index > start && builder.size_bytes() + size > BATCH_HEADER_LEN + plain_target {
                 self.seal(batch, start..index, &mut builder, plain_target)?;
                 start = index;
             }
             // Indices are below the count in the header, which has 31 bits.
-            builder
-                .append_view((index - start) as i32, &record)
-                .context(AppendSnafu)?;
+            builder.append_view((index - start) as i32, &record)?;
         }
         self.seal(batch, start..range.end, &mut builder, plain_target)
     }
@@ -246,7 +244,7 @@ impl Splitter<'_> {
             is_control: header.is_control(),
             timestamp_type: header.timestamp_type(),
         };
-        let part = builder.seal(&fields, self.compressor).context(SealSnafu)?;
+        let part = builder.seal(&fields, self.compressor)?;
         if part.size_bytes() > self.target_bytes && range.len() > 1 {
             let plain_target = (plain_target.min(part.uncompressed) / 2).max(1);
             return self.split(batch, range, plain_target);
@@ -264,25 +262,25 @@ pub enum SplitError {
     #[snafu(display("a batch of a single record cannot be split"))]
     SingleRecord,
     /// Decompressing the sealed bytes failed.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Decompress {
         /// What went wrong.
         source: CompressionError,
     },
     /// Reading the sealed bytes failed.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Read {
         /// What went wrong.
         source: BatchError,
     },
     /// Encoding a part failed.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Append {
         /// What went wrong.
         source: AppendError,
     },
     /// Sealing a part failed.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Seal {
         /// What went wrong.
         source: SealError,

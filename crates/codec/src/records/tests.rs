@@ -1,5 +1,7 @@
 //! Batches built, sealed, read back, split and rewritten, without any help from outside.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use rstest::rstest;
@@ -285,6 +287,104 @@ fn an_empty_builder_cannot_be_sealed() {
     assert!(matches!(result, Err(SealError::Empty)));
 }
 
+/// What is written can be read: three records, up to the offset before the last.
+#[rstest]
+#[case(-1, false)]
+#[case(i64::MIN, false)]
+#[case(0, true)]
+#[case(i64::MAX - 3, true)]
+#[case(i64::MAX - 2, false)]
+#[case(i64::MAX, false)]
+fn offsets_are_written_as_far_as_they_are_read(#[case] base_offset: i64, #[case] good: bool) {
+    let zero = only(sealed(&numbered(3, 5), &BatchFields::default(), Compression::None).to_bytes());
+    let rewritten = zero.with_offsets(base_offset, 1);
+    assert_eq!(rewritten.is_ok(), good);
+    for codec in [Compression::None, Compression::Lz4] {
+        let mut builder = BatchBuilder::new(100);
+        for record in numbered(3, 5) {
+            record.append_to(&mut builder).unwrap();
+        }
+        let fields = BatchFields {
+            base_offset,
+            ..BatchFields::default()
+        };
+        match builder.seal(&fields, &mut Compressor::new(codec).unwrap()) {
+            Ok(batch) => {
+                assert!(good);
+                let offsets = read(batch.to_bytes());
+                assert_eq!(offsets.last().unwrap().0, base_offset + 2);
+            }
+            Err(error) => {
+                assert!(!good);
+                let expected = format!(
+                    "a batch cannot be sealed where its base offset would be {base_offset}"
+                );
+                assert_eq!(error.to_string(), expected);
+                // Nothing is lost.
+                builder
+                    .seal(
+                        &BatchFields::default(),
+                        &mut Compressor::new(codec).unwrap(),
+                    )
+                    .unwrap();
+            }
+        }
+    }
+}
+
+/// What is made is limited, what is shared is not.
+#[test]
+fn a_limit_is_for_what_is_made() {
+    for codec in Compression::ALL {
+        let batch = only(sealed(&numbered(3, 5), &BatchFields::default(), codec).to_bytes());
+        let size = batch.decompress(&mut Decompressor::new(), 1 << 10).unwrap();
+        let limit = size.size_bytes() - 1;
+        let decoded = batch.decompress(&mut Decompressor::new(), limit);
+        assert_eq!(decoded.is_ok(), batch.is_plain().unwrap(), "{codec}");
+        let mut copy = vec![7];
+        let copied = batch.decompress_into(&mut copy, &mut Decompressor::new(), limit);
+        assert!(copied.is_err() && copy == [7], "{codec}");
+        let copied = batch.decompress_into(&mut copy, &mut Decompressor::new(), limit + 1);
+        assert!(copied.is_ok() && copy.len() == limit + 2, "{codec}");
+    }
+}
+
+/// Whoever prints an error and its sources prints nothing twice.
+#[test]
+fn what_a_text_says_is_no_source() {
+    let good = sealed(
+        &numbered(1, 5),
+        &BatchFields::default(),
+        Compression::Snappy,
+    )
+    .to_bytes();
+    let read = |at: usize, byte: u8| {
+        let mut bytes = good.to_vec();
+        bytes[at] = byte;
+        let batch = Batches::new(bytes.into()).next().unwrap().unwrap();
+        batch.decompress(&mut Decompressor::new(), 100)
+    };
+    let codec = read(22, 6).unwrap_err();
+    let frame = read(77, 0xff).unwrap_err();
+    let library = read(82, 0xff).unwrap_err();
+    let limit = only(good.clone()).retain(&mut Decompressor::new(), 1, |_| true);
+    let limit = limit.unwrap_err();
+    let errors: [(&dyn Error, &str); 4] = [
+        (&codec, "there is no compression codec with the number 6"),
+        (&frame, "snappy: a block has a negative length"),
+        (&library, "snappy: snappy: corrupt input"),
+        (&limit, "snappy: more than 1 bytes when decompressed"),
+    ];
+    for (error, reason) in errors {
+        let text = error.to_string();
+        assert!(
+            text.starts_with(&format!("batch at offset 0: {reason}")),
+            "{text}"
+        );
+        assert!(error.source().is_none(), "{text}");
+    }
+}
+
 #[test]
 fn a_compressing_builder_keeps_its_memory() {
     let mut builder = BatchBuilder::new(4096);
@@ -440,7 +540,8 @@ fn errors_name_batch_record_and_field(#[case] record: &[u8], #[case] expected: &
 #[case(16, &[3], "unknown message format 3")]
 #[case(16, &[0xff], "unknown message format -1")]
 #[case(0, &[0xff], "base offset has the impossible value -72057594037927936")]
-#[case(0, &[0x7f, 255, 255, 255, 255, 255, 255, 255], "last offset delta has the impossible value 2")]
+#[case(0, &[0x7f, 255, 255, 255, 255, 255, 255, 255], "base offset has the impossible value 9223372036854775807")]
+#[case(0, &[0x7f, 255, 255, 255, 255, 255, 255, 253], "base offset has the impossible value 9223372036854775805")]
 #[case(23, &[0xff, 0xff, 0xff, 0xff], "last offset delta has the impossible value -1")]
 #[case(57, &[0x80, 0, 0, 0], "records count has the impossible value -2147483648")]
 fn hostile_headers_are_refused(#[case] at: usize, #[case] bytes: &[u8], #[case] expected: &str) {

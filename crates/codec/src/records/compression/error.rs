@@ -7,6 +7,8 @@ use snafu::Snafu;
 use super::Compression;
 
 /// Bytes that could not be compressed or decompressed.
+///
+/// Its text says all there is, so it has no source.
 #[derive(Debug, Snafu)]
 #[snafu(visibility(pub(super)))]
 #[non_exhaustive]
@@ -41,6 +43,7 @@ pub enum CompressionError {
         /// The codec.
         compression: Compression,
         /// What the library says.
+        #[snafu(source(false))]
         source: Box<dyn Error + Send + Sync>,
     },
 }
@@ -61,6 +64,9 @@ pub enum Malformed {
     /// It is of a version, or uses a feature, that is not known.
     #[snafu(display("unsupported version or feature"))]
     Unsupported,
+    /// A block has a negative length.
+    #[snafu(display("a block has a negative length"))]
+    BlockLength,
     /// A block is larger than its frame allows.
     #[snafu(display("a block is larger than allowed"))]
     BlockSize,

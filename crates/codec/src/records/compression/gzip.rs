@@ -10,6 +10,8 @@ use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
 use super::error::{FrameSnafu, LimitExceededSnafu};
 use super::{Compression, CompressionError, Malformed, room};
 
+/// What a member begins with.
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const WINDOW_BITS: u8 = 15;
 /// Deflate cannot do better than 1032 to 1; the first guess is far below.
 const FIRST_GUESS: usize = 4;
@@ -95,6 +97,9 @@ impl Decoder {
             if rest.is_empty() {
                 return Ok(());
             }
+            if !rest.starts_with(&MAGIC) {
+                return Err(malformed(Malformed::Trailing));
+            }
             input = rest;
         }
     }
@@ -167,7 +172,7 @@ fn skip_header(input: &[u8]) -> Result<&[u8], Malformed> {
     let Some((&[id1, id2, method, flags, ..], mut rest)) = input.split_first_chunk::<10>() else {
         return Err(Malformed::Truncated);
     };
-    if (id1, id2) != (0x1f, 0x8b) {
+    if [id1, id2] != MAGIC {
         return Err(Malformed::Magic);
     }
     if method != 8 || flags & RESERVED != 0 {

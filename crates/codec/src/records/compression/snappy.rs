@@ -83,11 +83,12 @@ impl Decoder {
                 rest = skip_header(rest)?;
                 continue;
             }
+            // Not even a length: whatever it is, it is no block.
             let (length, tail) = rest
                 .split_first_chunk::<4>()
-                .ok_or_else(|| malformed(Malformed::Truncated))?;
+                .ok_or_else(|| malformed(Malformed::Trailing))?;
             let length = i32::from_be_bytes(*length);
-            let length = usize::try_from(length).map_err(|_| malformed(Malformed::BlockSize))?;
+            let length = usize::try_from(length).map_err(|_| malformed(Malformed::BlockLength))?;
             let (block, tail) = tail
                 .split_at_checked(length)
                 .ok_or_else(|| malformed(Malformed::Truncated))?;

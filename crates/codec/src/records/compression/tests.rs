@@ -247,17 +247,6 @@ fn lz4_checksums_are_checked() {
             "byte {position}: {error}"
         );
     }
-    let behind = [&good[..], b"x"].concat();
-    let error = Decompressor::new()
-        .decompress(Compression::Lz4, &behind, 1000)
-        .unwrap_err();
-    assert!(matches!(
-        error,
-        CompressionError::Frame {
-            reason: Malformed::Trailing,
-            ..
-        }
-    ));
 
     let mut bad = lz4_frame(&[7; 100], FrameInfo::new().block_checksums(true));
     let block_checksum_at = bad.len() - 5;
@@ -272,6 +261,38 @@ fn lz4_checksums_are_checked() {
             ..
         }
     ));
+}
+
+fn reason(codec: Compression, bytes: &[u8]) -> Malformed {
+    match Decompressor::new().decompress(codec, bytes, 1000) {
+        Err(CompressionError::Frame { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is behind the end is said to be that, and what begins anew and is cut off to be cut off.
+#[rstest]
+#[case(Compression::Gzip, &[0x1f, 0x8b, 8])]
+#[case(Compression::Snappy, &[0, 0, 0, 3, 1])]
+#[case(Compression::Zstd, &[0x28, 0xb5, 0x2f, 0xfd])]
+#[case(Compression::Lz4, &[])]
+fn bytes_behind_the_end_are_named(#[case] codec: Compression, #[case] begun: &[u8]) {
+    let good = compressed(codec, &[7; 100]);
+    for behind in [&b"x"[..], &[0], b"xyz"] {
+        let bytes = [&good[..], behind].concat();
+        assert_eq!(reason(codec, &bytes), Malformed::Trailing, "{behind:?}");
+    }
+    if !begun.is_empty() {
+        let bytes = [&good[..], begun].concat();
+        assert_eq!(reason(codec, &bytes), Malformed::Truncated);
+    }
+}
+
+#[test]
+fn a_negative_length_is_not_called_large() {
+    let mut bytes = compressed(Compression::Snappy, &[7; 100]);
+    bytes[16..20].copy_from_slice(&(-2i32).to_be_bytes());
+    assert_eq!(reason(Compression::Snappy, &bytes), Malformed::BlockLength);
 }
 
 #[test]

@@ -124,21 +124,23 @@ struct Bound {
 /// Walks the frames' and blocks' headers, without decompressing anything.
 fn upper_bound(mut input: &[u8]) -> Result<Bound, Malformed> {
     let mut bound = Bound { least: 0, most: 0 };
-    if input.is_empty() {
-        return Err(Malformed::Truncated);
-    }
-    while !input.is_empty() {
-        let magic = little_endian(&mut input, 4)? as u32;
+    let (mut too_short, mut no_frame) = (Malformed::Truncated, Malformed::Magic);
+    loop {
+        let magic = little_endian(&mut input, 4).map_err(|_| too_short)? as u32;
         if magic & !0xf == SKIPPABLE_MAGIC {
             let length = little_endian(&mut input, 4)?;
             skip(&mut input, length)?;
         } else if magic == MAGIC {
             frame_bound(&mut input, &mut bound)?;
         } else {
-            return Err(Malformed::Magic);
+            return Err(no_frame);
         }
+        if input.is_empty() {
+            return Ok(bound);
+        }
+        // Only another frame may follow.
+        (too_short, no_frame) = (Malformed::Trailing, Malformed::Trailing);
     }
-    Ok(bound)
 }
 
 fn frame_bound(input: &mut &[u8], bound: &mut Bound) -> Result<(), Malformed> {

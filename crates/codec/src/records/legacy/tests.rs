@@ -107,6 +107,7 @@ fn times_of_appending_are_one_to_a_batch() {
 #[case::length(&[&[0; 8][..], &[0, 0, 0, 13], &[0; 13]].concat(), "length 13 is below the minimum")]
 #[case::length_of_format_1(&framed(3, &[1; 17]), "length 21 is below the minimum")]
 #[case::offset(&plain(1, -1), "base offset has the impossible value -1")]
+#[case::last_offset(&plain(1, i64::MAX), "base offset has the impossible value 9223372036854775807")]
 #[case::magic(&plain(3, 0), "unknown message format 3")]
 fn hostile_entries_are_refused(#[case] bytes: &[u8], #[case] expected: &str) {
     let bytes = [plain(0, 2), bytes.to_vec()].concat();
@@ -168,7 +169,11 @@ fn offsets_in_a_wrapper_are_relative_from_format_1_on() {
 #[case::nested(wrapper(1, 9, &wrapper(1, 0, &plain(1, 0))), "within a compressed message")]
 #[case::offset(wrapper(1, 9, &plain(1, 10)), "before the last message in it, 10")]
 #[case::order(wrapper(1, 9, &[plain(1, 3), plain(1, 3)].concat()), "with messages out of order")]
-#[case::far(wrapper(1, i64::MAX, &[plain(1, 0), plain(1, 1 << 40)].concat()), "with messages out of order")]
+#[case::far(wrapper(1, i64::MAX - 1, &[plain(1, 0), plain(1, 1 << 40)].concat()), "with messages out of order")]
+#[case::negative(wrapper(0, 9, &plain(0, -1)), "with messages out of order")]
+#[case::last_offset(wrapper(0, 9, &plain(0, i64::MAX)), "with messages out of order")]
+#[case::format_2(wrapper(1, 9, &plain(2, 3)), "message at offset 9: a compressed message with something of message format 2 in it")]
+#[case::length(wrapper(1, 9, &[&[0; 8][..], &[0, 0, 0, 13], &[0; 13]].concat()), "message at offset 9: a compressed message with one of impossible length 13 in it")]
 #[case::cut_short(wrapper(1, 9, &plain(1, 0)[..20]), "batch at offset 9, record 0: length is cut short")]
 #[case::checksum(wrapper(1, 9, &[&plain(1, 0)[..35], b"!"].concat()), "its header says 0x")]
 #[case::zstd(
