@@ -88,7 +88,9 @@
 //!
 //! With the feature `serde`, off by default, messages are serialised and deserialised in the JSON form of Kafka's own
 //! converters: Kafka's field names, bytes as base64, ids as [`Uuid`] displays them. Fields that a version lacks are
-//! there with their default.
+//! there with their default. What is read is a message or an error, but as in Java a key that is no field's is left
+//! unread; other than in Java, a field may be missing and then has its default, and a number that is none, for which
+//! JSON has only text (`"NaN"`), is read as it is written.
 //!
 //! Reference: <https://kafka.apache.org/protocol>, KIP-482 (flexible versions and tagged fields).
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]

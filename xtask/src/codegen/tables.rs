@@ -51,7 +51,7 @@ pub(super) fn any(apis: &[Api], kafka: &str) -> String {
         let article = format!("a {}", kind.to_lowercase());
         _ = write!(
             out,
-            "/// Any {}.\n#[derive(Clone, Debug, PartialEq)]\n#[cfg_attr(feature = \"serde\", derive(serde::Serialize), serde(untagged))]\n#[non_exhaustive]\n",
+            "/// Any {}.\n///\n/// With the feature `serde` it is serialised as the message that it is, as Kafka's converters do: nothing in it\n/// says which one, so it is the message's own type that is deserialised.\n#[derive(Clone, Debug, PartialEq)]\n#[cfg_attr(feature = \"serde\", derive(serde::Serialize), serde(untagged))]\n#[non_exhaustive]\n",
             kind.to_lowercase()
         );
         out += "#[allow(clippy::large_enum_variant, reason = \"short-lived, one at a time\")]\n";

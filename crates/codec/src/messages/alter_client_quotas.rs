@@ -247,6 +247,7 @@ pub struct OpData {
     /// `Key`: string, versions 0+.
     pub key: String,
     /// `Value`: float64, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::float64"))]
     pub value: f64,
     /// `Remove`: bool, versions 0+.
     pub remove: bool,

@@ -10,6 +10,9 @@ use crate::{
 };
 
 /// Any request.
+///
+/// With the feature `serde` it is serialised as the message that it is, as Kafka's converters do: nothing in it
+/// says which one, so it is the message's own type that is deserialised.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 #[non_exhaustive]
@@ -1145,6 +1148,9 @@ impl From<super::delete_share_group_offsets::DeleteShareGroupOffsetsRequest> for
 }
 
 /// Any response.
+///
+/// With the feature `serde` it is serialised as the message that it is, as Kafka's converters do: nothing in it
+/// says which one, so it is the message's own type that is deserialised.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 #[non_exhaustive]

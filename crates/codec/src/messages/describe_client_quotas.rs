@@ -430,6 +430,7 @@ pub struct ValueData {
     /// `Key`: string, versions 0+.
     pub key: String,
     /// `Value`: float64, versions 0+.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::float64"))]
     pub value: f64,
     /// Tagged fields that this schema does not have.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Vec::is_empty"))]

@@ -5,6 +5,8 @@ mod every_api;
 mod golden;
 mod hostile;
 mod java;
+#[cfg(feature = "serde")]
+mod json;
 mod random;
 mod requests;
 mod versions;

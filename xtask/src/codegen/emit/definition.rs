@@ -124,17 +124,15 @@ impl Emitter<'_> {
     }
 }
 
-/// A field's attribute for serde: bytes are base64 there.
+/// A field's attribute for serde, where its type's own form is not that of Kafka's converters.
 fn serde(field: &Field) -> String {
-    if field.ty != Type::Bytes {
-        return String::new();
-    }
-    let null = if field.nullable.is_none() {
-        ""
-    } else {
-        "nullable_"
+    let form = match field.ty {
+        Type::Bytes if field.nullable.is_none() => "bytes",
+        Type::Bytes => "nullable_bytes",
+        Type::Float64 => "float64",
+        _ => return String::new(),
     };
-    if_serde(&format!("with = \"crate::json::{null}bytes\"")) + "\n"
+    if_serde(&format!("with = \"crate::json::{form}\"")) + "\n"
 }
 
 fn if_serde(attribute: &str) -> String {
