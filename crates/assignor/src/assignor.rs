@@ -89,11 +89,16 @@ pub struct AssignError {
 }
 
 impl AssignError {
-    /// An error whose message names `reason`, which is also its source.
+    /// An error whose message names `reason`.
     pub fn new(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
             reason: reason.into(),
         }
+    }
+
+    /// What the assignor said.
+    pub fn reason(&self) -> &(dyn Error + Send + Sync + 'static) {
+        self.reason.as_ref()
     }
 }
 
@@ -104,7 +109,8 @@ impl fmt::Display for AssignError {
 }
 
 impl Error for AssignError {
+    /// What is behind the reason, which the message itself names.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(self.reason.as_ref())
+        self.reason.source()
     }
 }

@@ -128,3 +128,8 @@ pub use range::RangeAssignor;
 pub use round_robin::RoundRobinAssignor;
 pub use sticky::{CooperativeStickyAssignor, StickyAssignor, StickyUserData};
 pub use topics::{Topic, Topics};
+
+/// The examples in the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -23,7 +23,7 @@ pub(crate) enum Failure {
     ))]
     NoBrokers,
     /// What the client says.
-    #[snafu(display("{source}"), context(false))]
+    #[snafu(transparent)]
     Client { source: ottla::Error },
     /// What the client says, while something was done that is worth naming.
     #[snafu(display("{doing}"))]
@@ -41,7 +41,7 @@ pub(crate) enum Failure {
     #[snafu(display("{}", path.display()))]
     Properties { path: PathBuf, source: ottla::Error },
     /// Input that cannot be read.
-    #[snafu(display("{source}"), context(false))]
+    #[snafu(transparent)]
     Input { source: SourceError },
     /// Stdout does not take what is written to it.
     #[snafu(display("cannot write to stdout"))]
@@ -98,16 +98,10 @@ impl Failure {
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
-    let mut last = text.clone();
     let mut next = error.source();
     while let Some(cause) = next {
-        let said = cause.to_string();
-        // Some errors repeat their cause in their own words.
-        if !last.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        last = said;
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
         next = cause.source();
     }
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")

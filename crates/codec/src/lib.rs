@@ -117,3 +117,8 @@ pub use prefixed::{decode_prefixed, encode_prefixed};
 pub use uuid::{ParseUuidError, Uuid};
 pub use version::VersionRange;
 pub use wire::{Encoder, Input, NodeIds, Records, Segments, UnknownTaggedField};
+
+/// The examples in the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

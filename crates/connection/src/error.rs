@@ -2,7 +2,8 @@
 //!
 //! Three layers: [`StreamFault`] is what happened to the bytes, [`DialError`] and [`CloseReason`]
 //! say in which phase of a connection's life, [`ConnectionError`] is what one request's caller
-//! gets. All are cheap to clone, because one event reaches every waiter.
+//! gets. All are cheap to clone, because one event reaches every waiter. Each says all there is in its text,
+//! and has no source.
 
 use std::fmt;
 use std::io;
@@ -44,6 +45,7 @@ pub enum ConnectionError {
         /// The broker.
         peer: Peer,
         /// What happened.
+        #[snafu(source(false))]
         source: Arc<DialError>,
     },
     /// The deadline passed, or would pass, before there was a connection.
@@ -56,7 +58,7 @@ pub enum ConnectionError {
         source: Option<Arc<DialError>>,
     },
     /// The request cannot be expressed in the version chosen.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Encode {
         /// Which field is in the way.
         source: EncodeError,
@@ -83,6 +85,7 @@ pub enum ConnectionError {
         /// The request's API.
         api: ApiKey,
         /// What is wrong with the bytes.
+        #[snafu(source(false))]
         source: DecodeError,
     },
     /// The address book has no such node.
@@ -150,13 +153,13 @@ impl ConnectionError {
 #[non_exhaustive]
 pub enum DialError {
     /// The connector failed: no such host, nothing listening, no route.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Connect {
         /// The connector's error.
         source: Arc<io::Error>,
     },
     /// The handshake cannot be expressed on the wire: the client id is too long.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Encode {
         /// Which field is in the way.
         source: EncodeError,
@@ -277,7 +280,7 @@ pub enum StreamFault {
     #[snafu(display("not a Kafka port: the peer answers in HTTP"))]
     Http,
     /// The system reports an error.
-    #[snafu(display("{source}"))]
+    #[snafu(transparent)]
     Io {
         /// The system's error.
         source: Arc<io::Error>,
@@ -291,6 +294,7 @@ pub enum StreamFault {
         /// The API of the request.
         api: ApiKey,
         /// What is wrong with the bytes.
+        #[snafu(source(false))]
         source: DecodeError,
     },
     /// An answer came although nothing was asked.

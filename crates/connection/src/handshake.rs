@@ -13,11 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla_codec::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use ottla_codec::{ErrorCode, Message, Request, VersionRange, frame};
-use snafu::{ResultExt, ensure};
+use snafu::ensure;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::config::ConnectionConfig;
-use crate::error::dial_error::{EncodeSnafu, HandshakeSnafu};
+use crate::error::dial_error::HandshakeSnafu;
 use crate::error::{DialError, StreamFault};
 use crate::reader::FrameReader;
 use crate::throttle;
@@ -154,8 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     ) -> Result<Bytes, DialError> {
         let expected = self.next_correlation_id;
         self.next_correlation_id = expected.wrapping_add(1);
-        let mut frame = frame::encode_request(expected, config.client_id(), request, version)
-            .context(EncodeSnafu)?;
+        let mut frame = frame::encode_request(expected, config.client_id(), request, version)?;
         self.stream
             .write_all_buf(&mut frame)
             .await

@@ -116,3 +116,8 @@ pub use log::{Compaction, ControlMarker, LoggedRecord, Record};
 pub use release::{Release, UnknownRelease};
 pub use requests::LoggedRequest;
 pub use violations::{InvalidBatch, Violation};
+
+/// The examples in the readme, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -53,7 +53,8 @@ pub use producer::{
 };
 pub use record::{Header, Record, RecordMetadata};
 
-/// The examples in the readme, as tests.
+/// The examples in the readmes, the workspace's and this crate's, as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -4,7 +4,7 @@ use ottla_assignor::{AssignError, InvalidAssignment};
 use ottla_codec::{DecodeError, EncodeError, ErrorCode};
 use snafu::Snafu;
 
-/// Why a member cannot go on by itself.
+/// Why a member cannot go on by itself. Its text says all there is, so it has no source.
 #[derive(Debug, Snafu)]
 #[snafu(module, visibility(pub(crate)))]
 #[non_exhaustive]
@@ -44,6 +44,7 @@ pub enum Failure {
         /// The member's id.
         member: String,
         /// What is wrong with it.
+        #[snafu(source(false))]
         source: DecodeError,
     },
     /// As leader: the assignor failed.
@@ -52,6 +53,7 @@ pub enum Failure {
         /// The assignor's name.
         assignor: String,
         /// Its error.
+        #[snafu(source(false))]
         source: AssignError,
     },
     /// As leader: the assignor's answer is one that no group can live with.
@@ -60,6 +62,7 @@ pub enum Failure {
         /// The assignor's name.
         assignor: String,
         /// What is wrong with its answer.
+        #[snafu(source(false))]
         source: InvalidAssignment,
     },
     /// As leader: the assignor hands a partition over before its present owner has given it up, which the
@@ -83,12 +86,14 @@ pub enum Failure {
     #[snafu(display("cannot be expressed: {source}"))]
     Encode {
         /// What does not fit.
+        #[snafu(source(false))]
         source: EncodeError,
     },
     /// What the leader assigned to this member cannot be read.
     #[snafu(display("cannot read the assignment: {source}"))]
     Assignment {
         /// What is wrong with it.
+        #[snafu(source(false))]
         source: DecodeError,
     },
     /// The leader assigned a topic that this member does not subscribe to.

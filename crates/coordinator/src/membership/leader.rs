@@ -7,11 +7,8 @@ use std::sync::Arc;
 use ottla_assignor::{Assignment, Assignor, Member, RebalanceProtocol, Topic, Topics, check};
 use ottla_codec::messages::join_group::JoinGroupResponseMember;
 use ottla_codec::messages::sync_group::SyncGroupRequestAssignment;
-use snafu::ResultExt;
 
-use super::error::failure::{
-    AssignSnafu, EncodeSnafu, HandedOverSnafu, InvalidPlanSnafu, SubscriptionSnafu,
-};
+use super::error::failure::HandedOverSnafu;
 use super::{Failure, envelope};
 
 /// Kafka's own cooperative assignor. It hands over what an old memory claims, and rightly so.
@@ -41,8 +38,9 @@ impl Planning {
         let members: Vec<Member> = members
             .iter()
             .map(|member| {
-                envelope::decode_member(member).with_context(|_| SubscriptionSnafu {
+                envelope::decode_member(member).map_err(|source| Failure::Subscription {
                     member: member.member_id.clone(),
+                    source,
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -75,11 +73,13 @@ impl Planning {
         let given = self
             .assignor
             .assign(&topics, &self.members)
-            .with_context(|_| AssignSnafu {
+            .map_err(|source| Failure::Assign {
                 assignor: assignor(),
+                source,
             })?;
-        check(&topics, &self.members, &given).with_context(|_| InvalidPlanSnafu {
+        check(&topics, &self.members, &given).map_err(|source| Failure::InvalidPlan {
             assignor: assignor(),
+            source,
         })?;
         self.check_handed_over(&given)?;
         let assignments = self
@@ -89,7 +89,8 @@ impl Planning {
             .map(|(member, assignment)| {
                 Ok(SyncGroupRequestAssignment {
                     member_id: member.id.clone(),
-                    assignment: envelope::encode_assignment(assignment).context(EncodeSnafu)?,
+                    assignment: envelope::encode_assignment(assignment)
+                        .map_err(|source| Failure::Encode { source })?,
                     ..Default::default()
                 })
             })

@@ -402,10 +402,10 @@ impl Member {
                 let kind = ErrorKind::AssignmentFailed {
                     reason: failure.to_string(),
                 };
-                return self.expel(Error::from(kind).with_source(failure));
+                return self.expel(kind.into());
             }
         };
-        self.fail(Error::from(kind).with_source(failure));
+        self.fail(kind.into());
     }
 
     fn fail(&mut self, error: Error) {
