@@ -6,6 +6,7 @@ mod compaction;
 mod consumer;
 mod groups;
 mod lanes;
+mod processing;
 mod producer;
 mod real;
 mod releases;

@@ -23,6 +23,7 @@ mod consumer;
 mod env;
 mod error;
 mod metadata;
+mod processing;
 mod producer;
 mod raw;
 mod record;
@@ -48,6 +49,10 @@ pub use error::{BrokerError, ConnectionFault, Error, ErrorKind, Result};
 pub use ottla_assignor as assignor;
 pub use ottla_cluster::TopicPartition;
 pub use ottla_connection::{BoxFuture, BoxStream, Connector, TcpConnector};
+pub use processing::{
+    DeadLetters, Failure, FailureCause, ProcessingOrder, Processor, ProcessorEvent,
+    ProcessorHandle, ProcessorMetrics, StopReason, Verdict,
+};
 pub use producer::{
     Acks, Compression, Delivery, Partitioner, Producer, ProducerBuilder, ProducerMetrics,
 };

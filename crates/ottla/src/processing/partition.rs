@@ -1,0 +1,226 @@
+//! One partition in work, from the time it becomes this consumer's until it is given up.
+//!
+//! Does no I/O: it says what may begin, what can be committed, and when it has enough.
+
+use std::collections::VecDeque;
+
+use super::attempts::Brakes;
+use super::lanes::{Lane, Lanes};
+use super::processor::ProcessingOrder;
+use super::watermark::Watermark;
+use crate::consumer::{ConsumedRecord, IntoRecords, OffsetAndMetadata, RecordBatch};
+use crate::error::Result;
+
+/// As many batches may wait before the consumer is told to hold back.
+const BATCHES_WAITING: usize = 2;
+
+/// A partition in work.
+#[derive(Debug)]
+pub(super) struct Partition {
+    /// Tells it from the same partition at another time.
+    pub(super) ownership: u64,
+    pub(super) brakes: Brakes,
+    /// How many of its records have begun and have no outcome.
+    pub(super) in_flight: usize,
+    /// Whether it is on the list of those with records that may begin.
+    pub(super) is_in_turn: bool,
+    watermark: Watermark,
+    lanes: Lanes,
+    /// At most how many records from the oldest unfinished one on are taken in.
+    window: usize,
+    /// What was read and not taken in; the first batch may be so in part.
+    waiting: VecDeque<Waiting>,
+    is_paused: bool,
+    stage: Stage,
+    /// Below this there is nothing to commit.
+    committed: i64,
+    /// Whether records were taken in since somebody last asked.
+    has_moved: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    records: IntoRecords,
+    next_offset: i64,
+    leader_epoch: Option<i32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Going,
+    /// Nothing more is taken in.
+    Stopped,
+    /// Nothing more begins.
+    Leaving,
+}
+
+/// What the consumer is to do with a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    Pause,
+    Resume,
+}
+
+impl Partition {
+    /// One of which the record at `start` is the first to come.
+    pub(super) fn new(ownership: u64, order: ProcessingOrder, window: usize, start: i64) -> Self {
+        Self {
+            ownership,
+            brakes: Brakes::default(),
+            in_flight: 0,
+            is_in_turn: false,
+            watermark: Watermark::starting_at(start),
+            lanes: Lanes::new(order),
+            window,
+            waiting: VecDeque::new(),
+            is_paused: false,
+            stage: Stage::Going,
+            committed: start,
+            has_moved: false,
+        }
+    }
+
+    /// Behind everything that was read of it and is still wanted.
+    pub(super) fn next_offset(&self) -> i64 {
+        let last = self.waiting.back();
+        last.map_or(self.watermark.reached(), |last| last.next_offset)
+    }
+
+    /// A batch was read.
+    pub(super) fn add(&mut self, batch: RecordBatch) {
+        if self.stage == Stage::Going {
+            self.waiting.push_back(Waiting {
+                next_offset: batch.next_offset(),
+                leader_epoch: batch.leader_epoch(),
+                records: batch.into_records(),
+            });
+        }
+    }
+
+    /// Takes in as much as the window has room for.
+    ///
+    /// # Errors
+    ///
+    /// A record cannot be read. What waits is thrown away.
+    pub(super) fn take_in(&mut self) -> Result<()> {
+        while self.watermark.span() < self.window
+            && let Some(first) = self.waiting.front_mut()
+        {
+            match first.records.next() {
+                Some(Ok(record)) => {
+                    self.watermark.begin(record.offset, first.leader_epoch);
+                    self.lanes.push(record);
+                    self.has_moved = true;
+                }
+                Some(Err(error)) => {
+                    self.waiting.clear();
+                    return Err(error);
+                }
+                None => {
+                    self.watermark.pass(first.next_offset);
+                    self.waiting.pop_front();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The consumer's next record is at that offset: what lies before it and was not read is no record, such as the end
+    /// of a transaction.
+    pub(super) fn pass(&mut self, position: i64) {
+        if self.stage == Stage::Going && self.waiting.is_empty() {
+            self.watermark.pass(position);
+        }
+    }
+
+    /// What the consumer is to do, if it has to do something else than before. It goes on only when there is room for
+    /// many records, since each stop costs it what it is just fetching.
+    pub(super) fn pace(&mut self) -> Option<Pace> {
+        if self.stage != Stage::Going {
+            return None;
+        }
+        let is_low = self.waiting.is_empty() && self.watermark.span() <= self.window / 2;
+        let (pace, is_paused) = match self.is_paused {
+            false if self.waiting.len() >= BATCHES_WAITING => (Pace::Pause, true),
+            true if is_low => (Pace::Resume, false),
+            _ => return None,
+        };
+        self.is_paused = is_paused;
+        Some(pace)
+    }
+
+    /// Whether it holds memory that it has not used since this was last asked.
+    pub(super) fn is_idle(&mut self) -> bool {
+        let has_moved = std::mem::take(&mut self.has_moved);
+        !has_moved && self.is_paused && !self.waiting.is_empty()
+    }
+
+    /// Throws away what waits. The offset to read from again.
+    pub(super) fn make_room(&mut self) -> i64 {
+        self.waiting.clear();
+        self.watermark.reached()
+    }
+
+    /// Whether there is a record that may begin.
+    pub(super) fn is_ready(&self) -> bool {
+        self.lanes.is_ready()
+    }
+
+    /// Takes a record that begins now.
+    pub(super) fn begin(&mut self) -> Option<(ConsumedRecord, Lane)> {
+        let record = self.lanes.pop()?;
+        let lane = self.lanes.of(&record);
+        self.in_flight += 1;
+        Some((record, lane))
+    }
+
+    /// A record that had begun is done with for good.
+    pub(super) fn finish(&mut self, offset: i64, lane: Lane) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.watermark.finish(offset);
+        self.lanes.release(lane);
+    }
+
+    /// A record that had begun comes again, and what is in order behind it stays there.
+    pub(super) fn give_up(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Nothing from that offset on begins any more. What comes before it does, so that it can be committed.
+    pub(super) fn stop(&mut self, from: i64) {
+        if self.stage == Stage::Going {
+            self.stage = Stage::Stopped;
+        }
+        self.waiting.clear();
+        self.lanes.truncate(from);
+    }
+
+    /// Nothing begins any more.
+    pub(super) fn leave(&mut self) {
+        self.stage = Stage::Leaving;
+        self.waiting.clear();
+        self.lanes.truncate(i64::MIN);
+        self.brakes.ending.cancel();
+    }
+
+    /// Whether it goes no further.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stage == Stage::Stopped
+    }
+
+    /// Whether it is being given up.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.stage == Stage::Leaving
+    }
+
+    /// What is to be committed, if that is more than was.
+    pub(super) fn uncommitted(&self) -> Option<OffsetAndMetadata> {
+        let position = self.watermark.position();
+        (position.offset > self.committed).then_some(position)
+    }
+
+    /// Everything below was committed, or never can be.
+    pub(super) fn note_committed(&mut self, offset: i64) {
+        self.committed = self.committed.max(offset);
+    }
+}
