@@ -110,6 +110,9 @@ impl Membership {
             // Until it has synced, the coordinator may lose patience without rebalancing first.
             ErrorCode::None if self.synced => self.session.confirm_settled(call.sent),
             ErrorCode::None => self.session.confirm(call.sent),
+            // Before KAFKA-10134 coordinators said so to everybody from the join's answer to the sync's, and counted it as
+            // no sign of life. To begin again would be to go round and round; what is true of it the sync's answer says.
+            ErrorCode::RebalanceInProgress if self.commits_wait() => {}
             ErrorCode::RebalanceInProgress => {
                 self.session.confirm(call.sent);
                 self.follow_rebalance();
@@ -369,14 +372,9 @@ impl Membership {
 
     /// The coordinator has said that the group rebalances.
     fn follow_rebalance(&mut self) {
-        match self.phase {
-            // The answer to the join is what it means.
-            Phase::Joining { .. } => {}
-            Phase::Between | Phase::Syncing { .. } => self.need("the group rebalances"),
-            Phase::Planning { .. } => {
-                self.phase = Phase::Between;
-                self.need("the group rebalances");
-            }
+        // Else the answer that is awaited is what it means.
+        if matches!(self.phase, Phase::Between) {
+            self.need("the group rebalances");
         }
         self.hurry();
     }

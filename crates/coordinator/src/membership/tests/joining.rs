@@ -252,6 +252,29 @@ fn a_sync_that_a_new_rebalance_overtakes_loses_nothing() {
 }
 
 #[test]
+fn coordinators_that_refuse_heartbeats_until_the_sync_make_nobody_begin_again() {
+    let mut rig = Rig::holding(config(), range(), &[0]);
+    rig.next_beat(ErrorCode::RebalanceInProgress);
+    let revocation = rig.revocation();
+    rig.member.revoked(revocation.token, rig.now);
+    rig.join_as_follower(2);
+    let parked = rig.syncing();
+    let confirmed = rig.member.last_confirmed();
+    rig.next_beat(ErrorCode::RebalanceInProgress);
+    rig.quiet();
+    // Such a coordinator counts it as no sign of life.
+    assert_eq!(rig.member.last_confirmed(), confirmed);
+    let answer = SyncGroupResponse {
+        assignment: assignment(&[0, 1]),
+        ..Default::default()
+    };
+    rig.member.synced(parked.token, &answer, rig.now);
+    rig.assigned(&[0, 1], &[0, 1]);
+    rig.quiet();
+    assert_eq!(rig.member.state().0, State::Stable);
+}
+
+#[test]
 fn rounds_that_fail_in_a_row_are_slowed_down() {
     let mut rig = Rig::new(config(), range());
     rig.subscribe(&["t"]);

@@ -179,15 +179,17 @@ fn a_static_leader_that_comes_back_plans_anew(
 }
 
 #[test]
-fn a_rebalance_that_begins_while_the_leader_plans_makes_the_plan_void() {
+fn a_rebalance_that_begins_while_the_leader_plans_is_what_its_sync_learns() {
     let (mut rig, step) = leading(config(), range());
+    // Coordinators before KAFKA-10134 say so although nothing has begun.
     rig.next_beat(ErrorCode::RebalanceInProgress);
-    rig.join();
+    rig.quiet();
     let Step::Plan { token, planning } = step else {
         panic!("{step:?}");
     };
     rig.member.planned(token, planning.run(one_t(1)), rig.now);
-    rig.quiet();
+    rig.sync_refused(ErrorCode::RebalanceInProgress);
+    rig.join();
 }
 
 #[rstest]

@@ -15,7 +15,7 @@ use crate::membership::{
     Config, Departure, Membership, Partitions, Planning, State, Stay, Step, Token,
 };
 
-const RUNS: u64 = 100;
+const RUNS: u64 = 1500;
 const FAULTS: Duration = Duration::from_secs(120);
 /// Enough for sessions to expire, slow revocations to end and rounds to settle.
 const CALM: Duration = Duration::from_secs(150);
@@ -73,6 +73,8 @@ struct World {
     sequence: u64,
     coordinator: Coordinator,
     coordinator_wakes: Option<Instant>,
+    /// The last request of each client's connections to each broker.
+    arrived: BTreeMap<(i32, usize, bool), Token>,
     clients: BTreeMap<usize, Client>,
     partitions: u32,
     assignor: fn() -> Arc<dyn Assignor>,
@@ -90,6 +92,7 @@ impl World {
             sequence: 0,
             coordinator: Coordinator::new(now),
             coordinator_wakes: None,
+            arrived: BTreeMap::new(),
             clients: BTreeMap::new(),
             partitions: 6,
             assignor,
@@ -130,7 +133,7 @@ impl World {
             // Another time was named since.
             Event::Wake(id) if self.wakes(id).is_some_and(|wakes| wakes != now) => {}
             Event::Wake(id) => self.drive(id),
-            Event::Arrives(node, from, asked) => self.coordinator.ask(node, from, *asked, now),
+            Event::Arrives(node, from, asked) => self.arrive(node, from, *asked),
             Event::Coordinator => {
                 self.coordinator_wakes = None;
                 self.coordinator.pass(now);
@@ -157,6 +160,18 @@ impl World {
                         .retain(|name| client.member.owned().contains(name));
                 }
             }
+        }
+    }
+
+    /// A broker serves requests in the order of their coming, and who asks anew has closed the connection of what it asks
+    /// no more: that comes before, or not at all. Joins and syncs have a connection of their own.
+    fn arrive(&mut self, node: i32, from: Address, asked: Asked) {
+        let is_parked = matches!(asked, Asked::Join(_) | Asked::Sync(_));
+        let (id, token) = from;
+        let last = self.arrived.entry((node, id, is_parked)).or_insert(token);
+        if *last <= token {
+            *last = token;
+            self.coordinator.ask(node, from, asked, self.now);
         }
     }
 
