@@ -24,6 +24,7 @@ use crate::connection::{Connection, Reply};
 use crate::event_loop::{Command, Event};
 use crate::faults::cuts::RequestCuts;
 use crate::faults::rules::{Action, AnyReply, Effects, Ending, Rules};
+use crate::faults::stall::Stall;
 use crate::groups::{GroupOptions, Groups};
 use crate::producers::Producers;
 use crate::release::Release;
@@ -70,6 +71,8 @@ pub(crate) struct State {
     pub(crate) producers: Producers,
     pub(crate) rules: Rules,
     pub(crate) cuts: Arc<RequestCuts>,
+    /// The brokers that are busy.
+    pub(crate) stalls: BTreeMap<i32, Stall>,
     pub(crate) requests: RequestLog,
     pub(crate) violations: Vec<Violation>,
     pub(crate) timers: Timers,
@@ -147,6 +150,7 @@ impl State {
             producers: Producers::default(),
             rules: Rules::default(),
             cuts: Arc::default(),
+            stalls: BTreeMap::new(),
             violations: Vec::new(),
             timers: Timers::default(),
             purgatory: Purgatory::default(),
@@ -327,6 +331,7 @@ impl State {
         for held in self.held.values_mut() {
             held.retain(|(context, _)| context.broker != broker);
         }
+        self.stalls.remove(&broker);
         self.purgatory.remove_broker(broker);
         self.groups
             .forget_requests(|context| context.broker == broker);
@@ -507,7 +512,7 @@ impl State {
             self.rules
                 .verdict((api, version, broker), context.client_id.as_deref(), &body)
         else {
-            self.apply(context, &body);
+            self.act(context, body, Action::Proceed);
             return;
         };
         if let Action::Apply(effects) = &verdict.action {
@@ -528,8 +533,16 @@ impl State {
         }
     }
 
-    fn act(&mut self, context: RequestContext, body: Bytes, action: Action) {
+    pub(crate) fn act(&mut self, context: RequestContext, body: Bytes, action: Action) {
+        if let Some(stall) = self.stalls.get_mut(&context.broker) {
+            stall.waiting.push((context, body, action));
+            return;
+        }
         match action {
+            Action::Stall(time) => {
+                self.stall(context.broker, time);
+                self.act(context, body, Action::Proceed);
+            }
             Action::Proceed | Action::Apply(_) => self.apply(context, &body),
             Action::Drop => {}
             Action::Close => self.reply(&context, Reply::Close),

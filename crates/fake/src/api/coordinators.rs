@@ -71,10 +71,14 @@ impl State {
             if hosted.coordinator == coordinator {
                 continue;
             }
-            hosted.coordinator = coordinator;
+            let before = std::mem::replace(&mut hosted.coordinator, coordinator);
             let until = Instant::now() + load_time;
             hosted.loading = Some(until);
             self.change_group(&id, |group, _| group.unload());
+            if let Some(before) = before {
+                // Who hands a group over has done with it.
+                self.end_stall(before);
+            }
             if coordinator.is_none() {
                 continue;
             }

@@ -151,6 +151,15 @@ impl<R> RuleBuilder<R> {
         self.after_between(min, max).arm(Action::Proceed)
     }
 
+    /// Its broker is busy from then on: the request, and all that the broker receives meanwhile over any connection,
+    /// is applied and answered only after `time`, in the order in which it came, whether or not its client still waits.
+    /// Nothing that was sent later comes to pass earlier, unlike with [`delay`](Self::delay). The broker's timers go on.
+    /// It ends before its time when a group's coordinator moves away from the broker, and with its connections when
+    /// those are cut.
+    pub fn stall(self, time: Duration) -> Interception {
+        self.arm(Action::Stall(time))
+    }
+
     /// A black hole: the request is neither applied nor answered, and the connection takes no other.
     pub fn drop_request(self) -> Interception {
         self.arm(Action::Drop)

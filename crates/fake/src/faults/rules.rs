@@ -52,6 +52,8 @@ pub(crate) enum Action {
     Close,
     /// Applies, with a changed way of answering.
     Apply(Effects),
+    /// Keeps its broker busy for so long: it is served after that, and before what has come meanwhile.
+    Stall(Duration),
     /// Waits for the test to let it go.
     Hold {
         hold: u64,

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use ottla_codec::ErrorCode;
 use ottla_codec::messages::find_coordinator::FindCoordinatorRequest;
 use ottla_codec::messages::list_groups::ListGroupsRequest;
+use ottla_codec::messages::offset_commit::OffsetCommitRequest;
 use ottla_codec::messages::offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup};
 use ottla_fake::{FakeCluster, GroupState};
-use tokio::time::{advance, timeout};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::member::{Member, SESSION, assignment, cluster, stabilize, start};
 use crate::client::Client;
@@ -87,6 +88,30 @@ async fn a_generation_survives_a_move() {
     let listed = member.client.ask(&ListGroupsRequest::default()).await;
     assert_eq!(listed.groups.len(), 1);
     assert_eq!(listed.groups[0].group_state, "Empty");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_coordinator_serves_what_it_has_received_in_the_order_of_its_coming() {
+    let cluster = cluster().await;
+    let mut member = Member::new(&cluster).await;
+    stabilize(&mut [(&mut member, &[0])]).await;
+    let second = Duration::from_secs(1);
+    let began = Instant::now();
+    cluster.on::<OffsetCommitRequest>().stall(3 * second);
+    assert!(timeout(second, member.commit(0, 7)).await.is_err());
+    // Its connection has gone when its time comes.
+    member.client = Client::connect(&cluster, 1).await;
+    assert_eq!(fetched(&mut member.client).await, Ok(7));
+    assert_eq!(began.elapsed(), 3 * second);
+    // Who hands a group over has nothing more to do for it.
+    cluster.on::<OffsetCommitRequest>().stall(3 * second);
+    let moves = async {
+        sleep(second).await;
+        cluster.move_coordinator("g", 2).await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(member.commit(0, 8), moves);
+    assert_eq!(refused, ErrorCode::NotCoordinator);
+    assert_eq!(began.elapsed(), 4 * second);
 }
 
 #[tokio::test(start_paused = true)]
