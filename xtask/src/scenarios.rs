@@ -108,6 +108,16 @@ const IMPOSSIBLE: &[Impossible] = &[
         reason: "members are static since 2.3, and removed by others since 2.4 (KIP-345)",
     },
     Impossible {
+        scenario: "groups::static_members",
+        kafka: &["2.1"],
+        reason: "members are static since 2.3 (KIP-345)",
+    },
+    Impossible {
+        scenario: "groups::commits::f25_offsets_of_a_topic_are_not_committed_for_its_successor",
+        kafka: &["2.1", "2.4"],
+        reason: "a topic is told from its successor since 2.8 (KIP-516)",
+    },
+    Impossible {
         scenario: "consumer::faults::f18_going_back_and_forth_between_leader_and_follower_repeats_nothing",
         kafka: &["2.1"],
         reason: "followers are read from since 2.4 (KIP-392)",

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ottla::{ConsumerHandle, TopicPartition};
+use tokio::time::Instant;
+
+use super::subject::SESSION;
 
 /// A member's number.
 pub(crate) type Id = usize;
@@ -20,11 +23,25 @@ pub(crate) struct History {
 struct Inner {
     /// The members that are running.
     running: BTreeMap<Id, ConsumerHandle>,
+    /// Those that the coordinator has taken for dead, with the member id that they had, and when.
+    expelled: BTreeMap<Id, (String, Instant)>,
     /// How often each record was handed out.
     handed_out: BTreeMap<(TopicPartition, i64), usize>,
     /// The highest commit that was acknowledged, and to whom.
     committed: BTreeMap<TopicPartition, (i64, Id)>,
     commits: usize,
+}
+
+impl Inner {
+    fn is_zombie(&self, id: Id) -> bool {
+        let (Some((expelled, since)), Some(handle)) =
+            (self.expelled.get(&id), self.running.get(&id))
+        else {
+            return false;
+        };
+        let member = handle.group_metadata().map(|own| own.member_id);
+        member.as_ref() == Some(expelled) && since.elapsed() < SESSION
+    }
 }
 
 impl History {
@@ -35,6 +52,21 @@ impl History {
     /// A member begins.
     pub(crate) fn begins(&self, id: Id, handle: ConsumerHandle) {
         self.inner().running.insert(id, handle);
+    }
+
+    /// The coordinator takes the member for dead before its time, if it is one. Nobody can help that it goes on until
+    /// it hears of it: what it holds is not its own any more. It must hear of it, or give up by itself, within a session.
+    pub(super) fn expelled(&self, id: Id) -> Option<String> {
+        let mut inner = self.inner();
+        let member = inner.running.get(&id)?.group_metadata()?.member_id;
+        let since = (member.clone(), Instant::now());
+        inner.expelled.insert(id, since);
+        Some(member)
+    }
+
+    /// Whether a member has been expelled and does not know it yet.
+    pub(super) fn is_zombie(&self, id: Id) -> bool {
+        self.inner().is_zombie(id)
     }
 
     /// A member is gone, whether it said so or not.
@@ -57,7 +89,11 @@ impl History {
         offsets: impl IntoIterator<Item = i64>,
     ) {
         let mut inner = self.inner();
+        let is_zombie = inner.is_zombie(id);
         for (other, handle) in &inner.running {
+            if is_zombie || inner.is_zombie(*other) {
+                continue;
+            }
             let holds = handle.assignment().contains(partition);
             assert_eq!(
                 holds,
@@ -74,7 +110,7 @@ impl History {
             next = Some(offset + 1);
             if let Some((committed, by)) = inner.committed.get(partition) {
                 assert!(
-                    offset >= *committed,
+                    offset >= *committed || is_zombie,
                     "{id} reads {partition} at {offset}, {by} has committed {committed}"
                 );
             }
@@ -100,6 +136,9 @@ impl History {
     pub(crate) fn check_owners(&self) {
         let mut owners: BTreeMap<TopicPartition, Id> = BTreeMap::new();
         for (id, handle) in self.running() {
+            if self.is_zombie(id) {
+                continue;
+            }
             for partition in handle.assignment() {
                 let other = owners.insert(partition.clone(), id);
                 assert_eq!(other, None, "{partition} is held by {id} and by another");
