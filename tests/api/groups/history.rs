@@ -19,20 +19,53 @@ pub(crate) struct History {
     inner: Mutex<Inner>,
 }
 
+/// What there has been so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Records that were handed out.
+    pub(crate) records: usize,
+    /// How often one was handed out that had been before.
+    pub(crate) again: usize,
+    /// Offsets whose commit was acknowledged.
+    pub(crate) commits: usize,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.again += other.again;
+        self.commits += other.commits;
+    }
+}
+
 #[derive(Default)]
 struct Inner {
     /// The members that are running.
     running: BTreeMap<Id, ConsumerHandle>,
     /// Those that the coordinator has taken for dead, with the member id that they had, and when.
     expelled: BTreeMap<Id, (String, Instant)>,
-    /// How often each record was handed out.
-    handed_out: BTreeMap<(TopicPartition, i64), usize>,
+    /// How often each record was handed out, by its offset.
+    handed_out: BTreeMap<TopicPartition, Vec<u32>>,
+    counts: Counts,
     /// The highest commit that was acknowledged, and to whom.
     committed: BTreeMap<TopicPartition, (i64, Id)>,
-    commits: usize,
 }
 
 impl Inner {
+    /// Counts a record that is handed out; how often that has been.
+    fn note(&mut self, partition: &TopicPartition, offset: i64) -> u32 {
+        if !self.handed_out.contains_key(partition) {
+            self.handed_out.insert(partition.clone(), Vec::new());
+        }
+        let times = self.handed_out.get_mut(partition).expect("just there");
+        let offset = usize::try_from(offset).expect("an offset");
+        if times.len() <= offset {
+            times.resize(offset + 1, 0);
+        }
+        times[offset] += 1;
+        times[offset]
+    }
+
     fn is_zombie(&self, id: Id) -> bool {
         let (Some((expelled, since)), Some(handle)) =
             (self.expelled.get(&id), self.running.get(&id))
@@ -56,7 +89,7 @@ impl History {
 
     /// The coordinator takes the member for dead before its time, if it is one. Nobody can help that it goes on until
     /// it hears of it: what it holds is not its own any more. It must hear of it, or give up by itself, within a session.
-    pub(super) fn expelled(&self, id: Id) -> Option<String> {
+    pub(crate) fn expelled(&self, id: Id) -> Option<String> {
         let mut inner = self.inner();
         let member = inner.running.get(&id)?.group_metadata()?.member_id;
         let since = (member.clone(), Instant::now());
@@ -65,7 +98,7 @@ impl History {
     }
 
     /// Whether a member has been expelled and does not know it yet.
-    pub(super) fn is_zombie(&self, id: Id) -> bool {
+    pub(crate) fn is_zombie(&self, id: Id) -> bool {
         self.inner().is_zombie(id)
     }
 
@@ -114,17 +147,17 @@ impl History {
                     "{id} reads {partition} at {offset}, {by} has committed {committed}"
                 );
             }
-            *inner
-                .handed_out
-                .entry((partition.clone(), offset))
-                .or_default() += 1;
+            match inner.note(partition, offset) {
+                1 => inner.counts.records += 1,
+                _ => inner.counts.again += 1,
+            }
         }
     }
 
     /// A commit was acknowledged, or found at the coordinator.
     pub(crate) fn committed(&self, id: Id, partition: &TopicPartition, offset: i64) {
         let mut inner = self.inner();
-        inner.commits += 1;
+        inner.counts.commits += 1;
         let highest = inner
             .committed
             .entry(partition.clone())
@@ -160,15 +193,14 @@ impl History {
         records: impl IntoIterator<Item = (TopicPartition, i64)>,
     ) -> Vec<(TopicPartition, i64)> {
         let inner = self.inner();
-        let missed = |record: &(TopicPartition, i64)| !inner.handed_out.contains_key(record);
+        let missed = |(partition, offset): &(TopicPartition, i64)| {
+            let times = inner.handed_out.get(partition);
+            times.is_none_or(|times| times.get(*offset as usize).is_none_or(|times| *times == 0))
+        };
         records.into_iter().filter(missed).collect()
     }
 
-    /// How many records were handed out, how often more than once, and how many commits were acknowledged.
-    pub(crate) fn counts(&self) -> (usize, usize, usize) {
-        let inner = self.inner();
-        let times = inner.handed_out.values().sum::<usize>();
-        let records = inner.handed_out.len();
-        (records, times - records, inner.commits)
+    pub(crate) fn counts(&self) -> Counts {
+        self.inner().counts
     }
 }

@@ -3,6 +3,8 @@
 
 mod auto_commit;
 mod away;
+mod chain;
+mod chaos;
 mod commits;
 mod faults;
 mod handing_over;

@@ -1,12 +1,17 @@
 //! The same on a real Kafka.
 
+use std::sync::Arc;
+
+use ottla::Client;
 use rstest::rstest;
 
 use super::away::a_slow_handler_loses_its_partitions_and_comes_back;
+use super::chain::{Chain, STRATEGIES, pass_along};
 use super::handing_over::nothing_is_read_twice_if_the_listener_commits;
 use super::sharing::two_share_and_one_leaves;
 use super::static_members::a_static_member_comes_back_unnoticed;
 use super::subject::Subject;
+use crate::support::real;
 
 #[rstest]
 #[tokio::test]
@@ -37,4 +42,33 @@ async fn a_static_member_finds_its_partitions_again() {
 #[ignore = "needs a Kafka broker: cargo xtask test"]
 async fn a_slow_handler_is_told_and_comes_back() {
     a_slow_handler_loses_its_partitions_and_comes_back(Subject::real(4).await).await;
+}
+
+/// As on the fake cluster; here, nothing breaks but members.
+#[rstest]
+#[tokio::test]
+#[ignore = "needs a Kafka broker: cargo xtask test"]
+async fn every_topic_of_a_chain_ends_with_each_key(#[values(0, 1, 2, 3, 4)] way: usize) {
+    let onlooker = real::client();
+    let mut topics = Vec::new();
+    for partitions in [7, 11, 5, 3] {
+        let topic = real::topic(&onlooker, "chain", partitions, &[]).await;
+        topics.push((topic, partitions));
+    }
+    let (strategy, is_static) = STRATEGIES[way];
+    let client = |id: String, seed| {
+        let client = Client::builder().bootstrap_servers(real::brokers());
+        let client = client.client_id(id).seed(seed).build();
+        client.expect("a client")
+    };
+    pass_along(Chain {
+        topics: topics.try_into().expect("four topics"),
+        groups: ["ab", "bc", "cd"].map(real::unique),
+        strategy,
+        is_static,
+        at_length: way < 2,
+        clients: Arc::new(client),
+        seed: way as u64,
+    })
+    .await;
 }

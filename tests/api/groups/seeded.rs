@@ -14,23 +14,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use ottla::{
     AutoOffsetReset, Client, Consumer, ErrorKind, MemberState, RecordBatch, TopicPartition,
 };
-use ottla_codec::messages::fetch::FetchRequest;
-use ottla_codec::messages::find_coordinator::FindCoordinatorRequest;
-use ottla_codec::messages::heartbeat::HeartbeatRequest;
-use ottla_codec::messages::join_group::JoinGroupRequest;
-use ottla_codec::messages::leave_group::LeaveGroupRequest;
-use ottla_codec::messages::metadata::MetadataRequest;
-use ottla_codec::messages::offset_commit::OffsetCommitRequest;
-use ottla_codec::messages::offset_fetch::OffsetFetchRequest;
-use ottla_codec::messages::sync_group::SyncGroupRequest;
-use ottla_codec::{ApiKey, Request};
 use ottla_fake::{FakeCluster, LoggedRequest, Record, Release};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::history::{History, Id};
+use super::chaos::break_things;
+use super::history::{Counts, History, Id};
 use super::subject::{MAX_POLL, SESSION, with_strategy};
 use crate::support::fake;
 
@@ -370,68 +361,9 @@ fn client(cluster: &FakeCluster, id: &str, seed: u64) -> Client {
         .unwrap()
 }
 
-/// Breaks things now and then, until it is dropped.
-async fn break_things(cluster: &FakeCluster, rng: &mut fastrand::Rng) {
-    let mut down: Option<i32> = None;
-    loop {
-        sleep(Duration::from_millis(rng.u64(1..1000))).await;
-        let broker = rng.i32(1..=3);
-        match rng.u32(..24) {
-            0 => cluster.cut_connections(broker).await.unwrap(),
-            1..4 => {
-                let load_time = Duration::from_millis(rng.u64(0..2000));
-                // A broker that is down coordinates nothing.
-                drop(
-                    cluster
-                        .move_coordinator_slowly("g", broker, load_time)
-                        .await,
-                );
-            }
-            4 => match down.take() {
-                Some(broker) => cluster.start_broker(broker).await.unwrap(),
-                None => {
-                    cluster.kill_broker(broker).await.unwrap();
-                    down = Some(broker);
-                }
-            },
-            5 | 6 => {
-                let not_ready = Duration::from_millis(rng.u64(0..500));
-                drop(cluster.move_leader_slowly("t", 0, broker, not_ready).await);
-            }
-            7 => drop(cluster.on::<MetadataRequest>().close()),
-            8..11 => disturb::<JoinGroupRequest>(cluster, rng),
-            11..14 => disturb::<SyncGroupRequest>(cluster, rng),
-            14..17 => disturb::<HeartbeatRequest>(cluster, rng),
-            17..19 => disturb::<OffsetCommitRequest>(cluster, rng),
-            19..21 => disturb::<OffsetFetchRequest>(cluster, rng),
-            21 => disturb::<FindCoordinatorRequest>(cluster, rng),
-            22 => disturb::<LeaveGroupRequest>(cluster, rng),
-            _ => drop(cluster.on::<FetchRequest>().apply_then_close()),
-        }
-    }
-}
-
-/// One of the next requests of that kind does not get through, or its answer does not.
-fn disturb<R: Request>(cluster: &FakeCluster, rng: &mut fastrand::Rng) {
-    let next = cluster.on::<R>().skip(rng.u64(0..3));
-    drop(match rng.u32(..7) {
-        0 => next.apply_then_close(),
-        1 => next.apply_then_drop_response(),
-        2 => next.close(),
-        3 => next.drop_request(),
-        4 => next.cut_response_anywhere(),
-        // What is delayed alone may come to pass after what was sent later over another connection. No broker serves
-        // an older commit in such an order, or the join of a static member that is dead.
-        5 if !matches!(R::KEY, ApiKey::OffsetCommit | ApiKey::JoinGroup) => {
-            next.delay(Duration::from_millis(rng.u64(1..8000)))
-        }
-        _ => next.stall(Duration::from_millis(rng.u64(1..8000))),
-    });
-}
-
 /// What a run leaves behind.
 struct Traces {
-    counts: (usize, usize, usize),
+    counts: Counts,
     requests: Vec<LoggedRequest>,
 }
 
@@ -442,7 +374,7 @@ async fn run(seed: u64) -> Traces {
     tokio::select! {
         biased;
         () = world.act() => {}
-        () = break_things(&cluster, &mut chaos) => unreachable!("it never ends"),
+        () = break_things(&cluster, (&["t"], &["g"]), &mut chaos) => unreachable!("it never ends"),
     }
     cluster.clear_rules();
     for broker in 1..=3 {
@@ -476,18 +408,14 @@ fn run_alone(seed: u64) -> Traces {
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
     runs: usize,
-    records: usize,
-    again: usize,
-    commits: usize,
+    counts: Counts,
     requests: usize,
 }
 
 impl Totals {
     fn add(&mut self, other: Self) {
         self.runs += other.runs;
-        self.records += other.records;
-        self.again += other.again;
-        self.commits += other.commits;
+        self.counts.add(other.counts);
         self.requests += other.requests;
     }
 }
@@ -499,12 +427,9 @@ fn run_some(seeds: &Mutex<Range<u64>>) -> Totals {
     while let Some(seed) = next() {
         match catch_unwind(AssertUnwindSafe(|| run_alone(seed))) {
             Ok(traces) => {
-                let (records, again, commits) = traces.counts;
                 totals.add(Totals {
                     runs: 1,
-                    records,
-                    again,
-                    commits,
+                    counts: traces.counts,
                     requests: traces.requests.len(),
                 });
             }
@@ -544,9 +469,9 @@ fn whatever_breaks_the_group_shares_its_partitions_and_reads_everything() {
     });
     let per_second = totals.runs as f64 / began.elapsed().as_secs_f64();
     eprintln!("{totals:?}, {per_second:.1} runs a second");
-    let Totals { runs, .. } = totals;
+    let Totals { runs, counts, .. } = totals;
     // One run may be a quiet one.
-    let is_lively = runs < 50 || (totals.commits > runs * 5 && totals.records > runs * 50);
+    let is_lively = runs < 50 || (counts.commits > runs * 5 && counts.records > runs * 50);
     assert!(is_lively, "{totals:?}");
 }
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::load::Writer;
 use super::trio::{TOPIC, Trio};
-use crate::groups::history::History;
+use crate::groups::history::{Counts, History};
 use crate::support::{PATIENCE, eventually, long_runs};
 
 const PARTITIONS: i32 = 6;
@@ -79,7 +79,7 @@ impl Members {
         });
         let all: Vec<_> = all.collect();
         eventually("everything is read", async || {
-            self.history.counts().0 >= all.len()
+            self.history.counts().records >= all.len()
         })
         .await;
         assert_eq!(self.history.missing(all.iter().cloned()), []);
@@ -88,9 +88,9 @@ impl Members {
         for task in self.tasks {
             longest = longest.max(task.await.expect("no panic"));
         }
-        let (records, repeated, commits) = self.history.counts();
+        let Counts { records, again, commits } = self.history.counts();
         println!(
-            "{records} records, {repeated} of them again, {commits} commits; \
+            "{records} records, {again} times one again, {commits} commits; \
              without a record for {longest:?} at the most"
         );
         assert_eq!(records, all.len());
