@@ -150,7 +150,13 @@ fn with_broker(
 const OLDER: &[&str] = &["2.1", "2.4", "3.0"];
 
 /// The modules whose clusters are of the release that is asked for.
-const PLAYED: [&str; 5] = ["admin::", "client::", "producer::", "consumer::", "groups::"];
+const PLAYED: [&str; 5] = [
+    "admin::",
+    "client::",
+    "producer::",
+    "consumer::",
+    "groups::",
+];
 
 /// The module whose tests start clusters of their own.
 const OWN: &str = "real::own::";

@@ -208,10 +208,15 @@ async fn has_each_key(client: &Client, topic: &str, count: i32, records: usize) 
             let partition = batch.partition().partition;
             assert_eq!(*found.entry(key).or_insert(partition), partition, "{key}");
         }
-        if ends.get(batch.partition()).is_some_and(|end| batch.next_offset() >= *end) {
+        if ends
+            .get(batch.partition())
+            .is_some_and(|end| batch.next_offset() >= *end)
+        {
             ends.remove(batch.partition());
         }
     }
-    let missing: Vec<usize> = (0..records).filter(|key| !found.contains_key(key)).collect();
+    let missing: Vec<usize> = (0..records)
+        .filter(|key| !found.contains_key(key))
+        .collect();
     assert_eq!(missing, [0_usize; 0], "missing in {topic}");
 }
