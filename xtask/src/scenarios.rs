@@ -113,6 +113,11 @@ const IMPOSSIBLE: &[Impossible] = &[
         reason: "members are static since 2.3 (KIP-345)",
     },
     Impossible {
+        scenario: "groups::chain::fake::every_topic_of_a_chain_of_static_members_ends_with_each_key",
+        kafka: &["2.1", "2.4"],
+        reason: "coordinators that took over fenced static members that had come back (KAFKA-9801), if they knew any",
+    },
+    Impossible {
         scenario: "groups::commits::f25_offsets_of_a_topic_are_not_committed_for_its_successor",
         kafka: &["2.1", "2.4"],
         reason: "a topic is told from its successor since 2.8 (KIP-516)",

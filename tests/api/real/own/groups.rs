@@ -88,7 +88,11 @@ impl Members {
         for task in self.tasks {
             longest = longest.max(task.await.expect("no panic"));
         }
-        let Counts { records, again, commits } = self.history.counts();
+        let Counts {
+            records,
+            again,
+            commits,
+        } = self.history.counts();
         println!(
             "{records} records, {again} times one again, {commits} commits; \
              without a record for {longest:?} at the most"
