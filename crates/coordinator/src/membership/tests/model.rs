@@ -15,7 +15,7 @@ use crate::membership::{
     Config, Departure, Membership, Partitions, Planning, State, Stay, Step, Token,
 };
 
-const RUNS: u64 = 1500;
+const RUNS: u64 = 100;
 const FAULTS: Duration = Duration::from_secs(120);
 /// Enough for sessions to expire, slow revocations to end and rounds to settle.
 const CALM: Duration = Duration::from_secs(150);
