@@ -61,7 +61,7 @@ pub enum DecodeErrorKind {
         /// Bytes left over.
         extra: usize,
     },
-    /// Tagged fields out of order, or one that occurs twice (KIP-482).
+    /// Tagged fields out of order, or one that occurs twice (KIP-482). Java reads them, but would not write them.
     #[snafu(display("tag {tag} does not come after the tags before it"))]
     TagOrder {
         /// The tag that is not greater than the one before it.
@@ -129,7 +129,7 @@ pub enum EncodeErrorKind {
         length: usize,
     },
     /// An unknown tagged field has the tag of another field of the same struct.
-    #[snafu(display("tag {tag} occurs twice"))]
+    #[snafu(display("tag {tag} occurs twice, or is that of a field of its own"))]
     DuplicateTag {
         /// The tag.
         tag: u32,

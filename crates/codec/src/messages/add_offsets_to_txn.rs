@@ -50,8 +50,7 @@ impl Message for AddOffsetsToTxnRequest {
         out.int16(self.producer_epoch);
         out.string(&self.group_id, flexible).field("group_id")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -117,8 +116,7 @@ impl Message for AddOffsetsToTxnResponse {
         out.int32(self.throttle_time_ms);
         out.int16(self.error_code);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

@@ -77,8 +77,7 @@ impl Message for AddRaftVoterRequest {
         } else if !self.ack_when_committed {
             return Err(EncodeError::not_in_version("ack_when_committed", version));
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -149,8 +148,7 @@ impl Listener {
         out.string(&self.name, flexible).field("Listener.name")?;
         out.string(&self.host, flexible).field("Listener.host")?;
         out.uint16(self.port);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -219,8 +217,7 @@ impl Message for AddRaftVoterResponse {
         out.int16(self.error_code);
         out.nullable_string(self.error_message.as_deref(), flexible)
             .field("error_message")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -51,8 +51,7 @@ impl Message for AlterUserScramCredentialsRequest {
         for item in &self.upsertions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -117,8 +116,7 @@ impl ScramCredentialDeletion {
         out.string(&self.name, flexible)
             .field("ScramCredentialDeletion.name")?;
         out.int8(self.mechanism);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -199,8 +197,7 @@ impl ScramCredentialUpsertion {
             .field("ScramCredentialUpsertion.salt")?;
         out.bytes(&self.salted_password, flexible)
             .field("ScramCredentialUpsertion.salted_password")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -264,8 +261,7 @@ impl Message for AlterUserScramCredentialsResponse {
         for item in &self.results {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -342,8 +338,7 @@ impl AlterUserScramCredentialsResult {
         out.int16(self.error_code);
         out.nullable_string(self.error_message.as_deref(), flexible)
             .field("AlterUserScramCredentialsResult.error_message")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

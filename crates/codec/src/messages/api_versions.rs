@@ -47,8 +47,7 @@ impl Message for ApiVersionsRequest {
                 .field("client_software_version")?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -179,6 +178,9 @@ impl Message for ApiVersionsResponse {
                 out.boolean(self.zk_migration_ready);
                 tagged.add(3, out);
             }
+            TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| {
+                tag == 0 || tag == 1 || tag == 2 || tag == 3
+            })?;
             tagged.finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
@@ -299,8 +301,7 @@ impl ApiVersion {
         out.int16(self.min_version);
         out.int16(self.max_version);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -363,8 +364,7 @@ impl SupportedFeatureKey {
             .field("SupportedFeatureKey.name")?;
         out.int16(self.min_version);
         out.int16(self.max_version);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -420,8 +420,7 @@ impl FinalizedFeatureKey {
             .field("FinalizedFeatureKey.name")?;
         out.int16(self.max_version_level);
         out.int16(self.min_version_level);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -46,8 +46,7 @@ impl Message for ConsumerGroupDescribeRequest {
             out.string(item, flexible).field("group_ids")?;
         }
         out.boolean(self.include_authorized_operations);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -105,8 +104,7 @@ impl Message for ConsumerGroupDescribeResponse {
         for item in &self.groups {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -213,8 +211,7 @@ impl DescribedGroup {
             item.encode(out, version)?;
         }
         out.int32(self.authorized_operations);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -348,8 +345,7 @@ impl Member {
         if version >= 1 {
             out.int8(self.member_type);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -420,8 +416,7 @@ impl Assignment {
         for item in &self.topic_partitions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -481,8 +476,7 @@ impl TopicPartitions {
         for item in &self.partitions {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -82,8 +82,7 @@ impl Message for CreateDelegationTokenRequest {
         }
         out.int64(self.max_lifetime_ms);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -166,8 +165,7 @@ impl CreatableRenewers {
         out.string(&self.principal_name, flexible)
             .field("CreatableRenewers.principal_name")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -299,8 +297,7 @@ impl Message for CreateDelegationTokenResponse {
         out.bytes(&self.hmac, flexible).field("hmac")?;
         out.int32(self.throttle_time_ms);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

@@ -49,8 +49,7 @@ impl Message for CreatePartitionsRequest {
         out.int32(self.timeout_ms);
         out.boolean(self.validate_only);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -140,8 +139,7 @@ impl CreatePartitionsTopic {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -211,8 +209,7 @@ impl CreatePartitionsAssignment {
             out.int32(*item);
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -275,8 +272,7 @@ impl Message for CreatePartitionsResponse {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -353,8 +349,7 @@ impl CreatePartitionsTopicResult {
         out.nullable_string(self.error_message.as_deref(), flexible)
             .field("CreatePartitionsTopicResult.error_message")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

@@ -60,8 +60,7 @@ impl Message for CreateTopicsRequest {
         out.int32(self.timeout_ms);
         out.boolean(self.validate_only);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -150,8 +149,7 @@ impl CreatableTopic {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -235,8 +233,7 @@ impl CreatableReplicaAssignment {
             out.int32(*item);
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -311,8 +308,7 @@ impl CreatableTopicConfig {
         out.nullable_string(self.value.as_deref(), flexible)
             .field("CreatableTopicConfig.value")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -376,8 +372,7 @@ impl Message for CreateTopicsResponse {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -499,6 +494,7 @@ impl CreatableTopicResult {
                 out.int16(self.topic_config_error_code);
                 tagged.add(0, out);
             }
+            TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| tag == 0)?;
             tagged.finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
@@ -626,8 +622,7 @@ impl CreatableTopicConfigs {
         out.boolean(self.read_only);
         out.int8(self.config_source);
         out.boolean(self.is_sensitive);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -45,8 +45,7 @@ impl Message for DeleteShareGroupOffsetsRequest {
         for item in &self.topics {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -102,8 +101,7 @@ impl DeleteShareGroupOffsetsRequestTopic {
         let flexible = true;
         out.string(&self.topic_name, flexible)
             .field("DeleteShareGroupOffsetsRequestTopic.topic_name")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -165,8 +163,7 @@ impl Message for DeleteShareGroupOffsetsResponse {
         for item in &self.responses {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -240,8 +237,7 @@ impl DeleteShareGroupOffsetsResponseTopic {
         out.int16(self.error_code);
         out.nullable_string(self.error_message.as_deref(), flexible)
             .field("DeleteShareGroupOffsetsResponseTopic.error_message")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -66,8 +66,7 @@ impl Message for DescribeClusterRequest {
                 version,
             ));
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -174,8 +173,7 @@ impl Message for DescribeClusterResponse {
             item.encode(out, version)?;
         }
         out.int32(self.cluster_authorized_operations);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -275,8 +273,7 @@ impl DescribeClusterBroker {
                 version,
             ));
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -53,8 +53,7 @@ impl Message for DescribeLogDirsRequest {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -126,8 +125,7 @@ impl DescribableLogDirTopic {
             out.int32(*item);
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -197,8 +195,7 @@ impl Message for DescribeLogDirsResponse {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -313,8 +310,7 @@ impl DescribeLogDirsResult {
             out.boolean(self.is_cordoned);
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -407,8 +403,7 @@ impl DescribeLogDirsTopic {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -481,8 +476,7 @@ impl DescribeLogDirsPartition {
         out.int64(self.offset_lag);
         out.boolean(self.is_future_key);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

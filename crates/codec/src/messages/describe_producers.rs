@@ -42,8 +42,7 @@ impl Message for DescribeProducersRequest {
         for item in &self.topics {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -104,8 +103,7 @@ impl TopicRequest {
         for item in &self.partition_indexes {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -161,8 +159,7 @@ impl Message for DescribeProducersResponse {
         for item in &self.topics {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -228,8 +225,7 @@ impl TopicResponse {
         for item in &self.partitions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -296,8 +292,7 @@ impl PartitionResponse {
         for item in &self.active_producers {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -384,8 +379,7 @@ impl ProducerState {
         out.int64(self.last_timestamp);
         out.int32(self.coordinator_epoch);
         out.int64(self.current_txn_start_offset);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -42,8 +42,7 @@ impl Message for DescribeQuorumRequest {
         for item in &self.topics {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -102,8 +101,7 @@ impl TopicData {
         for item in &self.partitions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -155,8 +153,7 @@ impl PartitionData {
 
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.partition_index);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -236,8 +233,7 @@ impl Message for DescribeQuorumResponse {
         } else if !self.nodes.is_empty() {
             return Err(EncodeError::not_in_version("nodes", version));
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -314,8 +310,7 @@ impl ResponseTopicData {
         for item in &self.partitions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -420,8 +415,7 @@ impl ResponsePartitionData {
         for item in &self.observers {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -536,8 +530,7 @@ impl ReplicaState {
             out.int64(self.last_fetch_timestamp);
             out.int64(self.last_caught_up_timestamp);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -608,8 +601,7 @@ impl Node {
         for item in &self.listeners {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -666,8 +658,7 @@ impl Listener {
         out.string(&self.name, flexible).field("Listener.name")?;
         out.string(&self.host, flexible).field("Listener.host")?;
         out.uint16(self.port);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

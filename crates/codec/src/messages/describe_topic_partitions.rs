@@ -62,8 +62,7 @@ impl Message for DescribeTopicPartitionsRequest {
         if let Some(content) = &self.cursor {
             content.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -123,8 +122,7 @@ impl TopicRequest {
         let flexible = true;
         out.string(&self.name, flexible)
             .field("TopicRequest.name")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -168,8 +166,7 @@ impl Cursor {
         out.string(&self.topic_name, flexible)
             .field("Cursor.topic_name")?;
         out.int32(self.partition_index);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -228,8 +225,7 @@ impl Message for DescribeTopicPartitionsResponse {
         if let Some(content) = &self.next_cursor {
             content.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -325,8 +321,7 @@ impl DescribeTopicPartitionsResponseTopic {
             item.encode(out, version)?;
         }
         out.int32(self.topic_authorized_operations);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -447,8 +442,7 @@ impl DescribeTopicPartitionsResponsePartition {
         }
         out.node_ids(&self.offline_replicas, flexible)
             .field("DescribeTopicPartitionsResponsePartition.offline_replicas")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -519,8 +513,7 @@ impl ResponseCursor {
         out.string(&self.topic_name, flexible)
             .field("ResponseCursor.topic_name")?;
         out.int32(self.partition_index);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -56,8 +56,7 @@ impl Message for ExpireDelegationTokenRequest {
         out.bytes(&self.hmac, flexible).field("hmac")?;
         out.int64(self.expiry_time_period_ms);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -122,8 +121,7 @@ impl Message for ExpireDelegationTokenResponse {
         out.int64(self.expiry_timestamp_ms);
         out.int32(self.throttle_time_ms);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

@@ -128,6 +128,9 @@ impl Message for FetchRequest {
                 self.replica_state.encode(&mut out, version)?;
                 tagged.add(1, out);
             }
+            TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| {
+                tag == 0 || tag == 1 && version >= 15
+            })?;
             tagged.finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
@@ -255,8 +258,7 @@ impl ReplicaState {
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.replica_id);
         out.int64(self.replica_epoch);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -320,8 +322,7 @@ impl FetchTopic {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -454,6 +455,9 @@ impl FetchPartition {
                 out.int64(self.high_watermark);
                 tagged.add(1, out);
             }
+            TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| {
+                tag == 0 && version >= 17 || tag == 1 && version >= 18
+            })?;
             tagged.finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
@@ -568,8 +572,7 @@ impl ForgottenTopic {
             out.int32(*item);
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -669,6 +672,9 @@ impl Message for FetchResponse {
                 }
                 tagged.add(0, out);
             }
+            TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| {
+                tag == 0 && version >= 16
+            })?;
             tagged.finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
@@ -782,8 +788,7 @@ impl FetchableTopicResponse {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -953,6 +958,9 @@ impl PartitionData {
                 self.snapshot_id.encode(&mut out, version)?;
                 tagged.add(2, out);
             }
+            TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| {
+                tag == 0 || tag == 1 || tag == 2
+            })?;
             tagged.finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
@@ -1058,8 +1066,7 @@ impl EpochEndOffset {
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.epoch);
         out.int64(self.end_offset);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -1110,8 +1117,7 @@ impl LeaderIdAndEpoch {
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.leader_id);
         out.int32(self.leader_epoch);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -1162,8 +1168,7 @@ impl SnapshotId {
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int64(self.end_offset);
         out.int32(self.epoch);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -1214,8 +1219,7 @@ impl AbortedTransaction {
         out.int64(self.producer_id);
         out.int64(self.first_offset);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -1280,8 +1284,7 @@ impl NodeEndpoint {
         out.int32(self.port);
         out.nullable_string(self.rack.as_deref(), flexible)
             .field("NodeEndpoint.rack")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -62,8 +62,7 @@ impl Message for FindCoordinatorRequest {
             return Err(EncodeError::not_in_version("coordinator_keys", version));
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -194,8 +193,7 @@ impl Message for FindCoordinatorResponse {
             return Err(EncodeError::not_in_version("coordinators", version));
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -325,8 +323,7 @@ impl Coordinator {
         out.int16(self.error_code);
         out.nullable_string(self.error_message.as_deref(), flexible)
             .field("Coordinator.error_message")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -38,8 +38,7 @@ impl Message for GetTelemetrySubscriptionsRequest {
 
     fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.uuid(self.client_instance_id);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -119,8 +118,7 @@ impl Message for GetTelemetrySubscriptionsResponse {
         for item in &self.requested_metrics {
             out.string(item, flexible).field("requested_metrics")?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -83,8 +83,7 @@ impl Message for InitProducerIdRequest {
             return Err(EncodeError::not_in_version("keep_prepared_txn", version));
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -210,8 +209,7 @@ impl Message for InitProducerIdResponse {
             ));
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

@@ -93,8 +93,7 @@ impl Message for JoinGroupRequest {
                 .field("reason")?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -190,8 +189,7 @@ impl JoinGroupRequestProtocol {
         out.bytes(&self.metadata, flexible)
             .field("JoinGroupRequestProtocol.metadata")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -307,8 +305,7 @@ impl Message for JoinGroupResponse {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -418,8 +415,7 @@ impl JoinGroupResponseMember {
         out.bytes(&self.metadata, flexible)
             .field("JoinGroupResponseMember.metadata")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

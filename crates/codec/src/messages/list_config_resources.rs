@@ -47,8 +47,7 @@ impl Message for ListConfigResourcesRequest {
         } else if !self.resource_types.is_empty() {
             return Err(EncodeError::not_in_version("resource_types", version));
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -111,8 +110,7 @@ impl Message for ListConfigResourcesResponse {
         for item in &self.config_resources {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -191,8 +189,7 @@ impl ConfigResource {
         if version >= 1 {
             out.int8(self.resource_type);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -80,8 +80,7 @@ impl Message for ListTransactionsRequest {
                 version,
             ));
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -162,8 +161,7 @@ impl Message for ListTransactionsResponse {
         for item in &self.transaction_states {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -234,8 +232,7 @@ impl TransactionState {
         out.int64(self.producer_id);
         out.string(&self.transaction_state, flexible)
             .field("TransactionState.transaction_state")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -54,8 +54,7 @@ impl Message for ProduceRequest {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -142,8 +141,7 @@ impl TopicProduceData {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -221,8 +219,7 @@ impl PartitionProduceData {
         out.nullable_records(self.records.as_ref(), flexible)
             .field("PartitionProduceData.records")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -302,6 +299,9 @@ impl Message for ProduceResponse {
                 }
                 tagged.add(0, out);
             }
+            TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| {
+                tag == 0 && version >= 10
+            })?;
             tagged.finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
@@ -403,8 +403,7 @@ impl TopicProduceResponse {
             item.encode(out, version)?;
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -537,6 +536,9 @@ impl PartitionProduceResponse {
                 self.current_leader.encode(&mut out, version)?;
                 tagged.add(0, out);
             }
+            TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| {
+                tag == 0 && version >= 10
+            })?;
             tagged.finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
@@ -640,8 +642,7 @@ impl BatchIndexAndErrorMessage {
         out.nullable_string(self.batch_index_error_message.as_deref(), flexible)
             .field("BatchIndexAndErrorMessage.batch_index_error_message")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -704,8 +705,7 @@ impl LeaderIdAndEpoch {
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.leader_id);
         out.int32(self.leader_epoch);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -760,8 +760,7 @@ impl NodeEndpoint {
         out.int32(self.port);
         out.nullable_string(self.rack.as_deref(), flexible)
             .field("NodeEndpoint.rack")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

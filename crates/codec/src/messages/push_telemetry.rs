@@ -53,8 +53,7 @@ impl Message for PushTelemetryRequest {
         out.boolean(self.terminating);
         out.int8(self.compression_type);
         out.bytes(&self.metrics, flexible).field("metrics")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -113,8 +112,7 @@ impl Message for PushTelemetryResponse {
     fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.throttle_time_ms);
         out.int16(self.error_code);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

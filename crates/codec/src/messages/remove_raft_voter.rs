@@ -57,8 +57,7 @@ impl Message for RemoveRaftVoterRequest {
             .field("cluster_id")?;
         out.int32(self.voter_id);
         out.uuid(self.voter_directory_id);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -129,8 +128,7 @@ impl Message for RemoveRaftVoterResponse {
         out.int16(self.error_code);
         out.nullable_string(self.error_message.as_deref(), flexible)
             .field("error_message")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -60,8 +60,7 @@ impl Message for RequestHeader {
         out.nullable_string(self.client_id.as_deref(), false)
             .field("client_id")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

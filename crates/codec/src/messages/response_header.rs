@@ -35,8 +35,7 @@ impl Message for ResponseHeader {
         let flexible = version >= 1;
         out.int32(self.correlation_id);
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

@@ -55,8 +55,7 @@ impl Message for SaslAuthenticateRequest {
         let flexible = version >= 2;
         out.bytes(&self.auth_bytes, flexible).field("auth_bytes")?;
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }
@@ -154,8 +153,7 @@ impl Message for SaslAuthenticateResponse {
             out.int64(self.session_lifetime_ms);
         }
         if flexible {
-            let tagged = TaggedFields::new();
-            tagged.finish(&self.unknown_tagged_fields, out)?;
+            TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         } else {
             TaggedFields::refuse(&self.unknown_tagged_fields, version)?;
         }

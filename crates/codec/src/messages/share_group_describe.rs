@@ -46,8 +46,7 @@ impl Message for ShareGroupDescribeRequest {
             out.string(item, flexible).field("group_ids")?;
         }
         out.boolean(self.include_authorized_operations);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -105,8 +104,7 @@ impl Message for ShareGroupDescribeResponse {
         for item in &self.groups {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -213,8 +211,7 @@ impl DescribedGroup {
             item.encode(out, version)?;
         }
         out.int32(self.authorized_operations);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -310,8 +307,7 @@ impl Member {
                 .field("Member.subscribed_topic_names")?;
         }
         self.assignment.encode(out, version)?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -368,8 +364,7 @@ impl Assignment {
         for item in &self.topic_partitions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -429,8 +424,7 @@ impl TopicPartitions {
         for item in &self.partitions {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -56,8 +56,7 @@ impl Message for ShareGroupHeartbeatRequest {
         for item in self.subscribed_topic_names.iter().flatten() {
             out.string(item, flexible).field("subscribed_topic_names")?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -138,8 +137,7 @@ impl Message for ShareGroupHeartbeatResponse {
         if let Some(content) = &self.assignment {
             content.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -203,8 +201,7 @@ impl Assignment {
         for item in &self.topic_partitions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -260,8 +257,7 @@ impl TopicPartitions {
         for item in &self.partitions {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

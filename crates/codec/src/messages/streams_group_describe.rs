@@ -46,8 +46,7 @@ impl Message for StreamsGroupDescribeRequest {
             out.string(item, flexible).field("group_ids")?;
         }
         out.boolean(self.include_authorized_operations);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -105,8 +104,7 @@ impl Message for StreamsGroupDescribeResponse {
         for item in &self.groups {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -215,8 +213,7 @@ impl DescribedGroup {
             item.encode(out, version)?;
         }
         out.int32(self.authorized_operations);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -288,8 +285,7 @@ impl Topology {
         for item in self.subtopologies.iter().flatten() {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -369,8 +365,7 @@ impl Subtopology {
         for item in &self.repartition_source_topics {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -447,8 +442,7 @@ impl TopicInfo {
         for item in &self.topic_configs {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -507,8 +501,7 @@ impl KeyValue {
         let flexible = true;
         out.string(&self.key, flexible).field("KeyValue.key")?;
         out.string(&self.value, flexible).field("KeyValue.value")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -618,8 +611,7 @@ impl Member {
         self.assignment.encode(out, version)?;
         self.target_assignment.encode(out, version)?;
         out.boolean(self.is_classic);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -705,8 +697,7 @@ impl Endpoint {
         let flexible = true;
         out.string(&self.host, flexible).field("Endpoint.host")?;
         out.uint16(self.port);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -758,8 +749,7 @@ impl TaskOffset {
             .field("TaskOffset.subtopology_id")?;
         out.int32(self.partition);
         out.int64(self.offset);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -822,8 +812,7 @@ impl Assignment {
         for item in &self.warmup_tasks {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -890,8 +879,7 @@ impl TaskIds {
         for item in &self.partitions {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

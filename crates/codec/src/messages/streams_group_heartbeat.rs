@@ -145,8 +145,7 @@ impl Message for StreamsGroupHeartbeatRequest {
             item.encode(out, version)?;
         }
         out.boolean(self.shutdown_application);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -256,8 +255,7 @@ impl Topology {
         for item in &self.subtopologies {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -352,8 +350,7 @@ impl Subtopology {
         for item in &self.copartition_groups {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -441,8 +438,7 @@ impl TopicInfo {
         for item in &self.topic_configs {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -501,8 +497,7 @@ impl KeyValue {
         let flexible = true;
         out.string(&self.key, flexible).field("KeyValue.key")?;
         out.string(&self.value, flexible).field("KeyValue.value")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -567,8 +562,7 @@ impl CopartitionGroup {
         for item in &self.repartition_source_topics {
             out.int16(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -629,8 +623,7 @@ impl TaskIds {
         for item in &self.partitions {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -677,8 +670,7 @@ impl Endpoint {
         let flexible = true;
         out.string(&self.host, flexible).field("Endpoint.host")?;
         out.uint16(self.port);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -730,8 +722,7 @@ impl TaskOffset {
             .field("TaskOffset.subtopology_id")?;
         out.int32(self.partition);
         out.int64(self.offset);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -868,8 +859,7 @@ impl Message for StreamsGroupHeartbeatResponse {
         for item in self.partitions_by_user_endpoint.iter().flatten() {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -981,8 +971,7 @@ impl Status {
         out.int8(self.status_code);
         out.string(&self.status_detail, flexible)
             .field("Status.status_detail")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -1037,8 +1026,7 @@ impl ResponseTaskIds {
         for item in &self.partitions {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -1101,8 +1089,7 @@ impl EndpointToPartitions {
         for item in &self.standby_partitions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -1162,8 +1149,7 @@ impl ResponseEndpoint {
         out.string(&self.host, flexible)
             .field("ResponseEndpoint.host")?;
         out.uint16(self.port);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -1216,8 +1202,7 @@ impl TopicPartition {
         for item in &self.partitions {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

@@ -64,8 +64,7 @@ impl Message for UpdateFeaturesRequest {
         } else if self.validate_only {
             return Err(EncodeError::not_in_version("validate_only", version));
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -162,8 +161,7 @@ impl FeatureUpdateKey {
                 version,
             ));
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -253,8 +251,7 @@ impl Message for UpdateFeaturesResponse {
                 item.encode(out, version)?;
             }
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -340,8 +337,7 @@ impl UpdatableFeatureResult {
         out.int16(self.error_code);
         out.nullable_string(self.error_message.as_deref(), flexible)
             .field("UpdatableFeatureResult.error_message")?;
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

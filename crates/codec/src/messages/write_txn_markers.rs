@@ -43,8 +43,7 @@ impl Message for WriteTxnMarkersRequest {
         for item in &self.markers {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -121,8 +120,7 @@ impl WritableTxnMarker {
         if version >= 2 {
             out.int8(self.transaction_version);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -198,8 +196,7 @@ impl WritableTxnMarkerTopic {
         for item in &self.partition_indexes {
             out.int32(*item);
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -253,8 +250,7 @@ impl Message for WriteTxnMarkersResponse {
         for item in &self.markers {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -313,8 +309,7 @@ impl WritableTxnMarkerResult {
         for item in &self.topics {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -376,8 +371,7 @@ impl WritableTxnMarkerTopicResult {
         for item in &self.partitions {
             item.encode(out, version)?;
         }
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 
@@ -433,8 +427,7 @@ impl WritableTxnMarkerPartitionResult {
     pub(crate) fn encode(&self, out: &mut Encoder, _version: i16) -> Result<(), EncodeError> {
         out.int32(self.partition_index);
         out.int16(self.error_code);
-        let tagged = TaggedFields::new();
-        tagged.finish(&self.unknown_tagged_fields, out)?;
+        TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;
         Ok(())
     }
 

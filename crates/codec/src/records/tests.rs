@@ -372,7 +372,7 @@ fn what_a_text_says_is_no_source() {
     let errors: [(&dyn Error, &str); 4] = [
         (&codec, "there is no compression codec with the number 6"),
         (&frame, "snappy: a block has a negative length"),
-        (&library, "snappy: snappy: corrupt input"),
+        (&library, "snappy: corrupt input"),
         (&limit, "snappy: more than 1 bytes when decompressed"),
     ];
     for (error, reason) in errors {

@@ -16,7 +16,10 @@ pub struct UnknownTaggedField {
     pub data: Bytes,
 }
 
-/// Reads a struct's tagged fields. `known` gets each tag and the field's bytes; it stores the value and returns what is
+/// Reads a struct's tagged fields. Kafka's classes also read what they would not write: tags that do not ascend, and a
+/// known field with bytes left over. That is an error here, because nothing could say it again.
+///
+/// `known` gets each tag and the field's bytes; it stores the value and returns what is
 /// left of them, or `None` for a tag it does not know, which is then added to `unknown`.
 ///
 /// # Errors
@@ -117,6 +120,25 @@ impl TaggedFields {
         }
     }
 
+    /// Refuses unknown fields that a reader would take for one of the struct's own, also for one that is left out.
+    pub(crate) fn refuse_known(
+        unknown: &[UnknownTaggedField],
+        is_known: impl Fn(u32) -> bool,
+    ) -> Result<(), EncodeError> {
+        match unknown.iter().find(|field| is_known(field.tag)) {
+            Some(field) => Err(Self::duplicate(field.tag)),
+            None => Ok(()),
+        }
+    }
+
+    fn duplicate(tag: u32) -> EncodeError {
+        EncodeError {
+            message: "",
+            field: "unknown_tagged_fields",
+            kind: EncodeErrorKind::DuplicateTag { tag },
+        }
+    }
+
     /// Adds field `tag` with what has been written to `content`.
     pub(crate) fn add(&mut self, tag: u32, content: Encoder) {
         self.known.push((tag, content));
@@ -138,12 +160,7 @@ impl TaggedFields {
         let mut previous = None;
         for (tag, _) in &fields {
             if previous.replace(*tag) == Some(*tag) {
-                let kind = EncodeErrorKind::DuplicateTag { tag: *tag };
-                return Err(EncodeError {
-                    message: "",
-                    field: "unknown_tagged_fields",
-                    kind,
-                });
+                return Err(Self::duplicate(*tag));
             }
         }
         let count = fields.len();

@@ -199,10 +199,22 @@ fn a_tag_twice_is_refused() {
     let bytes = encode_message(&request, 12).unwrap().to_bytes();
     let again: FetchRequest = decode_message(&bytes, 12).unwrap();
     assert_eq!(again.unknown_tagged_fields, [field(7), field(9)]);
-    request.unknown_tagged_fields = vec![field(0)];
+    // A reader takes it for the cluster id, which is left out where it is null.
+    for cluster_id in [Some("c".to_owned()), None] {
+        request.cluster_id = cluster_id;
+        request.unknown_tagged_fields = vec![field(0)];
+        assert_eq!(
+            refusal(&request, 12).2,
+            EncodeErrorKind::DuplicateTag { tag: 0 }
+        );
+    }
+    // Unknown is what the version does not know.
+    request.unknown_tagged_fields = vec![field(1)];
+    let bytes = encode_message(&request, 14).unwrap().to_bytes();
+    assert_eq!(decode_message(&bytes, 14), Ok(request.clone()));
     assert_eq!(
-        refusal(&request, 12).2,
-        EncodeErrorKind::DuplicateTag { tag: 0 }
+        refusal(&request, 15).2,
+        EncodeErrorKind::DuplicateTag { tag: 1 }
     );
 }
 

@@ -67,6 +67,7 @@ impl Emitter<'_> {
         tagged.sort_by_key(|field| field.tag);
         let mut section = String::new();
         let mut checks = String::new();
+        let mut known = Vec::new();
         for field in &tagged {
             ensure!(
                 field.versions == field.tagged,
@@ -81,8 +82,12 @@ impl Emitter<'_> {
             let write = write.replace("(out, version)", "(&mut out, version)");
             let flexible = self.flexible();
             let mut when = differs.clone();
-            if !field.versions.covers(flexible) {
-                when = format!("{} && {differs}", condition(field.versions, flexible));
+            if field.versions.covers(flexible) {
+                known.push(format!("tag == {tag}"));
+            } else {
+                let there = condition(field.versions, flexible);
+                when = format!("{there} && {differs}");
+                known.push(format!("tag == {tag} && {there}"));
             }
             _ = write!(section, "if {when} {{\n{write}}}\n");
             if let (false, Some((differs, refuse))) =
@@ -100,11 +105,15 @@ impl Emitter<'_> {
         if !always {
             *body += "if flexible {\n";
         }
-        let binding = if tagged.is_empty() { "" } else { "mut " };
-        _ = writeln!(
-            body,
-            "let {binding}tagged = TaggedFields::new();\n{section}tagged.finish(&self.unknown_tagged_fields, out)?;"
-        );
+        let finish = match known.join(" || ") {
+            none if none.is_empty() => {
+                "TaggedFields::new().finish(&self.unknown_tagged_fields, out)?;".to_owned()
+            }
+            known => format!(
+                "let mut tagged = TaggedFields::new();\n{section}TaggedFields::refuse_known(&self.unknown_tagged_fields, |tag| {known})?;\ntagged.finish(&self.unknown_tagged_fields, out)?;"
+            ),
+        };
+        _ = writeln!(body, "{finish}");
         if !always {
             *body += "} else {\nTaggedFields::refuse(&self.unknown_tagged_fields, version)?;\n}\n";
         }

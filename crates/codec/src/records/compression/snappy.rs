@@ -43,10 +43,7 @@ impl Encoder {
                 .get_mut(start..)
                 .and_then(|tail| tail.split_first_chunk_mut::<4>())
                 .ok_or_else(|| malformed(Malformed::BlockSize))?;
-            let written = self
-                .context
-                .compress(block, body)
-                .map_err(|error| CompressionError::library(Compression::Snappy, error))?;
+            let written = self.context.compress(block, body).map_err(library)?;
             // A block is at most 32 KiB, so its length fits.
             *length = (written as u32).to_be_bytes();
             output.truncate(start + 4 + written);
@@ -104,7 +101,6 @@ impl Decoder {
         limit: usize,
         output: &mut Vec<u8>,
     ) -> Result<(), CompressionError> {
-        let library = |error| CompressionError::library(Compression::Snappy, error);
         let plain = snap::raw::decompress_len(block).map_err(library)?;
         if plain > block.len().saturating_mul(MAX_RATIO) {
             return Err(malformed(Malformed::BlockSize));
@@ -141,6 +137,18 @@ fn malformed(reason: Malformed) -> CompressionError {
         reason,
     }
     .build()
+}
+
+/// The library names itself in its texts, as the error that they become a part of does.
+fn library(error: snap::Error) -> CompressionError {
+    match error {
+        snap::Error::Empty => malformed(Malformed::Truncated),
+        other => {
+            let text = other.to_string();
+            let text = text.strip_prefix("snappy: ").unwrap_or(&text);
+            CompressionError::library(Compression::Snappy, text)
+        }
+    }
 }
 
 fn skip_header(input: &[u8]) -> Result<&[u8], CompressionError> {
