@@ -74,6 +74,9 @@
 //! than the limit that it is given, and may take twice that while its buffer grows, as it does for the old message
 //! formats, whose records are written anew in the current one.
 //!
+//! Where Kafka's own classes read on, this is an error too: strings that are not UTF-8, which they replace; tagged fields
+//! twice or out of order, and a known one with bytes left over, none of which they would write.
+//!
 //! # Other clients
 //!
 //! What is written suits the narrowest reader that was found: LZ4 in independent blocks of 64 KiB without checksums,
