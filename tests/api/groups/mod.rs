@@ -1,6 +1,7 @@
 //! Consumers in groups. What needs nothing but brokers runs on the fake cluster and on a real Kafka alike, as
 //! functions of a [`Subject`](subject::Subject); the rest disturbs the fake cluster.
 
+mod assignors;
 mod auto_commit;
 mod away;
 mod chain;

@@ -10,6 +10,7 @@ use ottla_codec::messages::join_group::JoinGroupResponse;
 use ottla_codec::messages::leave_group::LeaveGroupResponse;
 use ottla_codec::messages::sync_group::SyncGroupResponse;
 
+use super::asking::ask;
 use super::finder::Pending;
 use super::leader::Watch;
 use super::machine::{CONSUMER, Phase};
@@ -337,7 +338,12 @@ impl Membership {
         self.is_written = true;
         self.failed_rounds = 0;
         self.next_round = now;
-        assignor.on_assignment(&assignment, generation);
+        let told = ask(&*assignor, |assignor| {
+            assignor.on_assignment(&assignment, generation);
+        });
+        if let Err(failure) = told {
+            return self.fail(failure, now);
+        }
         let given_up_at_once = self.protocol == RebalanceProtocol::Eager && self.need.is_some();
         if given_up_at_once || self.is_departing() {
             return;

@@ -13,7 +13,8 @@ use ottla_codec::messages::consumer_protocol_subscription::{
 use ottla_codec::messages::join_group::JoinGroupResponseMember;
 use ottla_codec::{DecodeError, EncodeError, Message, decode_prefixed, encode_prefixed};
 
-use super::Partitions;
+use super::asking::ask;
+use super::{Failure, Partitions};
 
 /// What a member that says no generation sends.
 const NO_GENERATION: i32 = -1;
@@ -30,11 +31,12 @@ pub(super) struct Subscription<'a> {
 pub(super) fn encode_subscription(
     of: &Subscription<'_>,
     assignor: &dyn Assignor,
-) -> Result<Bytes, EncodeError> {
+) -> Result<Bytes, Failure> {
     let topics: Vec<String> = of.topics.iter().cloned().collect();
+    let user_data = ask(assignor, |assignor| assignor.user_data(&topics))?;
     let owned = by_topic(of.owned).into_iter();
     let message = ConsumerProtocolSubscription {
-        user_data: assignor.user_data(&topics).map(Bytes::from),
+        user_data: user_data.map(Bytes::from),
         topics,
         owned_partitions: owned
             .map(|(topic, partitions)| subscription::TopicPartition { topic, partitions })
@@ -43,6 +45,7 @@ pub(super) fn encode_subscription(
         rack_id: of.rack.map(str::to_owned),
     };
     encode_prefixed(&message, ConsumerProtocolSubscription::VERSIONS.max)
+        .map_err(|source| Failure::Encode { source })
 }
 
 /// A member as the leader hears of it.

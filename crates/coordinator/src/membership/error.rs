@@ -56,6 +56,12 @@ pub enum Failure {
         #[snafu(source(false))]
         source: AssignError,
     },
+    /// The assignor panicked.
+    #[snafu(display("assignor {assignor} panicked"))]
+    Panicked {
+        /// The assignor's name.
+        assignor: String,
+    },
     /// As leader: the assignor's answer is one that no group can live with.
     #[snafu(display("assignor {assignor} answers that {source}"))]
     InvalidPlan {

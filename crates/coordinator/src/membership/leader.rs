@@ -8,6 +8,7 @@ use ottla_assignor::{Assignment, Assignor, Member, RebalanceProtocol, Topic, Top
 use ottla_codec::messages::join_group::JoinGroupResponseMember;
 use ottla_codec::messages::sync_group::SyncGroupRequestAssignment;
 
+use super::asking::ask;
 use super::error::failure::HandedOverSnafu;
 use super::{Failure, envelope};
 
@@ -70,13 +71,13 @@ impl Planning {
     /// The assignor's own, and what is wrong with its answer.
     pub fn run(&self, topics: Topics) -> Result<Plan, Failure> {
         let assignor = || self.assignor.name().to_owned();
-        let given = self
-            .assignor
-            .assign(&topics, &self.members)
-            .map_err(|source| Failure::Assign {
-                assignor: assignor(),
-                source,
-            })?;
+        let given = ask(&*self.assignor, |assignor| {
+            assignor.assign(&topics, &self.members)
+        })?
+        .map_err(|source| Failure::Assign {
+            assignor: assignor(),
+            source,
+        })?;
         check(&topics, &self.members, &given).map_err(|source| Failure::InvalidPlan {
             assignor: assignor(),
             source,

@@ -31,6 +31,7 @@
 //!   (cooperative rebalancing), KIP-800 (reasons), KIP-881 (racks), KIP-1092 (leaving or not)
 
 mod answers;
+mod asking;
 mod config;
 mod departing;
 mod envelope;

@@ -9,7 +9,7 @@ use ottla_codec::messages::heartbeat::HeartbeatRequest;
 use ottla_codec::messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use ottla_codec::messages::leave_group::LeaveGroupRequest;
 use ottla_codec::messages::sync_group::SyncGroupRequest;
-use ottla_codec::{EncodeError, Message, VersionRange};
+use ottla_codec::{Message, VersionRange};
 
 use super::finder::Pending;
 use super::machine::{CONSUMER, Phase};
@@ -74,8 +74,8 @@ impl Membership {
         let topics = self.subscription.clone()?;
         let protocols = match self.protocols(&topics) {
             Ok(protocols) => protocols,
-            Err(source) => {
-                self.fail(Failure::Encode { source }, now);
+            Err(failure) => {
+                self.fail(failure, now);
                 return None;
             }
         };
@@ -106,7 +106,7 @@ impl Membership {
     fn protocols(
         &self,
         topics: &BTreeSet<String>,
-    ) -> Result<Vec<JoinGroupRequestProtocol>, EncodeError> {
+    ) -> Result<Vec<JoinGroupRequestProtocol>, Failure> {
         let subscription = envelope::Subscription {
             topics,
             owned: &self.owned,

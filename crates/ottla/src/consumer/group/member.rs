@@ -8,6 +8,7 @@
 //! It ends with the consumer, without a word to anybody: leaving is a command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ottla_cluster::TopicPartition;
@@ -523,8 +524,15 @@ impl Member {
             return;
         };
         match outcome {
-            Ok(mut topics) => {
-                topics.retain(|topic| matches(topic));
+            Ok(topics) => {
+                // A panic in there must not take the member with it.
+                let wanted = || topics.into_iter().filter(|topic| matches(topic)).collect();
+                let Ok(topics) = catch_unwind(AssertUnwindSafe(wanted)) else {
+                    let why = "the predicate of the subscription panicked";
+                    self.list_at = None;
+                    self.membership.quit(why, now.into_std());
+                    return self.fail(Error::invalid_argument(why));
+                };
                 if self.is_subscribed && self.topics == topics {
                     return;
                 }
