@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ottla::{AutoOffsetReset, Consumer};
-use ottla_codec::ApiKey;
+use ottla_codec::messages::offset_commit::OffsetCommitRequest;
+use ottla_codec::{ApiKey, ErrorCode};
+use rstest::rstest;
 use tokio::time::{sleep, timeout};
 
 use super::subject::{Running, Subject, next, shared_out, with_strategy};
@@ -148,6 +150,41 @@ async fn o20_the_place_in_a_quiet_partition_is_pinned() {
     })
     .await;
     assert_eq!(second.seen()[0], (0, 10));
+}
+
+/// Auto-commits that fail cost nothing but time: what they were of is committed by the next, and read again where none
+/// succeeded.
+#[rstest]
+#[tokio::test(start_paused = true)]
+async fn o20_an_auto_commit_that_fails_loses_nothing(
+    #[values(
+        ErrorCode::RequestTimedOut,
+        ErrorCode::UnknownServerError,
+        ErrorCode::TopicAuthorizationFailed
+    )]
+    code: ErrorCode,
+    #[values(false, true)] recovers: bool,
+) {
+    let subject = Subject::fake(1).await;
+    subject.fill(1, 10).await;
+    let refused = subject.cluster().on::<OffsetCommitRequest>();
+    let refused = refused.always().error(code);
+    let first = Running::new(member(&subject, "range"));
+    eventually("all is read", async || first.seen().len() == 10).await;
+    sleep(INTERVAL * 3).await;
+    assert!(refused.hits() > 0);
+    if recovers {
+        refused.remove();
+        sleep(INTERVAL * 3).await;
+        assert_eq!(subject.committed(1).await, BTreeMap::from([(0, 10)]));
+    }
+    assert_eq!(first.finish().await.len(), 10);
+    refused.remove();
+    subject.fill(1, 1).await;
+    let second = Running::new(member(&subject, "range"));
+    let (from, count) = if recovers { (10, 1) } else { (0, 11) };
+    eventually("it goes on", async || second.seen().len() == count).await;
+    assert_eq!(second.seen()[0], (0, from));
 }
 
 /// A consumer that was given its partitions by hand commits for its group as well.
