@@ -33,7 +33,7 @@ impl Gates {
 
     async fn pass(self, record: ConsumedRecord) -> Result<(), Broken> {
         let gate = self.gate(record.offset);
-        drop(gate.acquire().await?);
+        gate.acquire().await?.forget();
         Ok(())
     }
 }
@@ -196,4 +196,46 @@ async fn what_can_never_be_committed_keeps_nothing_else_from_it() {
     );
     assert!(running.metrics().failed_commits <= 1);
     running.finish().await.expect("an end in order");
+}
+
+/// Who seeks back has the partition handled anew from there, and committed from there.
+#[tokio::test(start_paused = true)]
+async fn a_seek_back_begins_anew() {
+    let world = World::fake(1).await;
+    world.fill(1, 10, &[None]).await;
+    let gates = Gates::default();
+    let opened = gates.clone();
+    let running = Running::new(
+        processor(),
+        world.consumer(|builder| builder),
+        move |record| opened.clone().pass(record),
+    );
+    for offset in 1..10 {
+        gates.open(offset);
+    }
+    eventually("one is left", async || running.metrics().processed == 9).await;
+    // What is at work is of another time, and when that is done it moves nothing.
+    running.consumer.seek(&world.tp(0), 0).expect("assigned");
+    eventually("all are at work again", async || {
+        running.metrics().in_flight == 10
+    })
+    .await;
+    gates.open(0);
+    gates.open(1);
+    sleep(COMMIT_INTERVAL * 2).await;
+    assert_eq!(world.committed().await[&0], 2);
+    let events = running.events();
+    assert!(
+        matches!(&events[..], [ProcessorEvent::Abandoned { offsets, .. }] if *offsets == [0]),
+        "{events:?}"
+    );
+    for offset in 2..10 {
+        gates.open(offset);
+    }
+    eventually("all are handled", async || {
+        running.metrics().processed == 19
+    })
+    .await;
+    running.finish().await.expect("an end in order");
+    assert_eq!(world.committed().await[&0], 10);
 }

@@ -6,4 +6,5 @@ mod handing_over;
 mod lifetime;
 mod order;
 mod real;
+mod seeded;
 mod world;

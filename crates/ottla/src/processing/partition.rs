@@ -126,11 +126,15 @@ impl Partition {
     }
 
     /// The consumer's next record is at that offset: what lies before it and was not read is no record, such as the end
-    /// of a transaction.
-    pub(super) fn pass(&mut self, position: i64) {
-        if self.stage == Stage::Going && self.waiting.is_empty() {
+    /// of a transaction. False if that is before what was read: somebody has sought, or the position was reset.
+    pub(super) fn pass(&mut self, position: i64) -> bool {
+        if self.stage != Stage::Going {
+            return true;
+        }
+        if self.waiting.is_empty() {
             self.watermark.pass(position);
         }
+        position >= self.next_offset()
     }
 
     /// What the consumer is to do, if it has to do something else than before. It goes on only when there is room for
@@ -201,6 +205,11 @@ impl Partition {
         self.waiting.clear();
         self.lanes.truncate(i64::MIN);
         self.brakes.ending.cancel();
+    }
+
+    /// Whether the consumer was told to hold back.
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused
     }
 
     /// Whether it goes no further.

@@ -1,0 +1,205 @@
+//! Records on their way: taken in, begun, settled; and partitions that stop.
+
+use ottla_cluster::TopicPartition;
+use tokio::task::JoinError;
+use tokio::time::Instant;
+
+use super::super::attempts::{Outcome, see_through};
+use super::super::events::{ProcessorEvent, StopReason};
+use super::super::partition::{Pace, Partition};
+use super::{InFlight, Pacing, Run};
+use crate::consumer::RecordBatch;
+use crate::error::{Error, ErrorKind, Result};
+
+impl Run {
+    pub(super) fn read(&mut self, batch: RecordBatch) {
+        let name = batch.partition().clone();
+        let first = batch.records().next();
+        let start = first.and_then(|record| Some(record.ok()?.offset()));
+        let start = start.unwrap_or(batch.next_offset());
+        let is_other = |known: &Partition| known.is_stopped() || start < known.next_offset();
+        if self.partitions.get(&name).is_some_and(is_other) {
+            // Somebody has sought or resumed, or the log was truncated: what is under way means nothing any more.
+            self.renew(&name);
+        }
+        if !self.partitions.contains_key(&name) {
+            let ownership = self.number();
+            let Pacing { order, window, .. } = self.pacing;
+            let partition = Partition::new(ownership, order, window, start);
+            self.partitions.insert(name.clone(), partition);
+        }
+        if let Some(partition) = self.partitions.get_mut(&name) {
+            partition.add(batch);
+        }
+        self.go_on(&name);
+    }
+
+    /// Takes in what there is room for, and tells the consumer whether there is more.
+    pub(super) fn go_on(&mut self, name: &TopicPartition) {
+        let Some(partition) = self.partitions.get_mut(name) else {
+            return;
+        };
+        let taken_in = partition.take_in();
+        if partition.is_ready() && !partition.is_in_turn {
+            partition.is_in_turn = true;
+            self.turns.push_back(name.clone());
+        }
+        // A partition that is gone needs neither.
+        let _ = match partition.pace() {
+            Some(Pace::Pause) => self.consumer.pause([name]),
+            Some(Pace::Resume) => self.consumer.resume([name]),
+            None => Ok(()),
+        };
+        if let Err(error) = taken_in {
+            self.stop(name, i64::MAX, StopReason::Unreadable(error));
+        }
+    }
+
+    /// Begins as many records as may be in flight, the partitions in turn.
+    pub(super) fn begin(&mut self) {
+        while self.in_flight.len() < self.pacing.concurrency
+            && let Some(name) = self.turns.pop_front()
+        {
+            let number = self.number();
+            let Some(partition) = self.partitions.get_mut(&name) else {
+                continue;
+            };
+            let begun = partition.begin();
+            partition.is_in_turn = partition.is_ready();
+            if partition.is_in_turn {
+                self.turns.push_back(name.clone());
+            }
+            let Some((record, lane)) = begun else {
+                continue;
+            };
+            let in_flight = InFlight {
+                partition: name,
+                ownership: partition.ownership,
+                offset: record.offset,
+                lane,
+                since: Instant::now(),
+            };
+            self.in_flight.insert(number, in_flight);
+            let seen = see_through(self.bench.clone(), record, partition.brakes.clone());
+            self.tasks.spawn(async move { (number, seen.await) });
+        }
+    }
+
+    /// A record has its outcome.
+    pub(super) fn settle(&mut self, ended: Result<(u64, Outcome), JoinError>) {
+        // Only a runtime that is shutting down ends such a task without an outcome.
+        let Ok((number, outcome)) = ended else {
+            return;
+        };
+        let Some(record) = self.in_flight.remove(&number) else {
+            return;
+        };
+        let InFlight {
+            partition: name,
+            ownership,
+            offset,
+            lane,
+            ..
+        } = record;
+        let owned = self.partitions.get_mut(&name);
+        let Some(partition) = owned.filter(|owned| owned.ownership == ownership) else {
+            // It was given up with its partition, and that was told then.
+            return;
+        };
+        match outcome {
+            Outcome::Abandoned => return partition.give_up(),
+            Outcome::Stopped(reason) => {
+                partition.give_up();
+                return self.stop(&name, offset, reason);
+            }
+            Outcome::Done { attempts } => {
+                self.handle.with(|metrics| {
+                    metrics.processed += 1;
+                    metrics.retries += u64::from(attempts) - 1;
+                });
+            }
+            Outcome::Skipped(failure) => {
+                tracing::warn!(partition = %name, offset, cause = %failure.cause, "a record is skipped");
+                self.handle.with(|metrics| {
+                    metrics.skipped += 1;
+                    metrics.retries += u64::from(failure.attempts) - 1;
+                });
+                (self.listener)(ProcessorEvent::Skipped(failure));
+            }
+            Outcome::DeadLettered(failure, written) => {
+                tracing::warn!(
+                    partition = %name,
+                    offset,
+                    cause = %failure.cause,
+                    to = %written.partition,
+                    "a record is a dead letter"
+                );
+                self.handle.with(|metrics| {
+                    metrics.dead_lettered += 1;
+                    metrics.retries += u64::from(failure.attempts) - 1;
+                });
+                (self.listener)(ProcessorEvent::DeadLettered { failure, written });
+            }
+        }
+        if let Some(partition) = self.partitions.get_mut(&name) {
+            partition.finish(offset, lane);
+        }
+        self.go_on(&name);
+    }
+
+    /// A partition goes no further than that offset; others do.
+    pub(super) fn stop(&mut self, name: &TopicPartition, from: i64, reason: StopReason) {
+        // One that is gone is its next owner's.
+        drop(self.consumer.pause([name]));
+        let offset = match self.partitions.get_mut(name) {
+            Some(partition) => {
+                let from = from.min(partition.next_offset());
+                partition.stop(from);
+                Some(from)
+            }
+            None => {
+                let positions = self.consumer.positions();
+                positions.get(name).map(|position| position.offset)
+            }
+        };
+        if let Some(offset) = offset
+            && !matches!(reason, StopReason::Unreadable(_))
+        {
+            // Whoever resumes it meets the record again, or seeks past it.
+            drop(self.consumer.seek(name, offset));
+        }
+        tracing::error!(partition = %name, ?offset, %reason, "a partition is stopped");
+        self.handle
+            .with(|metrics| metrics.stopped.insert(name.clone()));
+        (self.listener)(ProcessorEvent::Stopped {
+            partition: name.clone(),
+            offset,
+            reason,
+        });
+    }
+
+    /// The consumer has an error to tell.
+    pub(super) fn unreadable(&mut self, error: Error) {
+        let partitions = match error.kind() {
+            ErrorKind::CorruptBatch { partition, .. }
+            | ErrorKind::LogTruncated { partition, .. }
+            | ErrorKind::NoOffset { partition }
+            | ErrorKind::OffsetOutOfRange { partition, .. } => vec![partition.clone()],
+            ErrorKind::TopicRecreated { topic } => {
+                let assigned = self.consumer.assignment().into_iter();
+                assigned.filter(|name| *name.topic == **topic).collect()
+            }
+            _ if error.is_retriable() => {
+                tracing::warn!(%error, "the consumer reports an error");
+                return (self.listener)(ProcessorEvent::Reading(error));
+            }
+            _ => return self.end(Err(error)),
+        };
+        for name in partitions {
+            // The consumer tells it again and again.
+            if !self.handle.with(|metrics| metrics.stopped.contains(&name)) {
+                self.stop(&name, i64::MAX, StopReason::Unreadable(error.clone()));
+            }
+        }
+    }
+}
