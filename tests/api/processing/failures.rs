@@ -261,6 +261,48 @@ async fn a_partition_stops_and_others_go_on() {
     assert_eq!(of(0), but_one);
 }
 
+/// One that fails later, further on, does not move the place where its partition has stopped.
+#[tokio::test(start_paused = true)]
+async fn a_partition_stays_stopped_where_it_stopped_first() {
+    let world = World::fake(1).await;
+    world.fill(1, 10, &[None]).await;
+    let diary = Diary::default();
+    let log = diary.clone();
+    let consumer = world.consumer(|builder| builder);
+    let running = Running::new(Processor::new(), consumer, move |record| {
+        let call = log.begin(&record);
+        let is_first_time = log.entries().len() <= 10;
+        async move {
+            if [3, 7].contains(&record.offset) && is_first_time {
+                sleep(Duration::from_secs(record.offset as u64)).await;
+                return Err("it does not work".into());
+            }
+            call.done();
+            Ok::<_, Broken>(())
+        }
+    });
+    sleep(Duration::from_secs(20)).await;
+    let events = running.events();
+    assert!(
+        matches!(
+            &events[..],
+            [ProcessorEvent::Stopped {
+                offset: Some(3),
+                ..
+            }]
+        ),
+        "{events:?}"
+    );
+    running.consumer.resume([&world.tp(0)]).expect("assigned");
+    eventually("both are handled", async || {
+        let done = diary.done();
+        done.contains(&(0, 3)) && done.contains(&(0, 7))
+    })
+    .await;
+    running.finish().await.expect("an end in order");
+    assert_eq!(world.committed().await, BTreeMap::from([(0, 10)]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn deciding_may_panic_as_well() {
     let world = World::fake(2).await;

@@ -32,6 +32,7 @@ pub(super) struct Partition {
     waiting: VecDeque<Waiting>,
     is_paused: bool,
     stage: Stage,
+    stopped_at: Option<i64>,
     /// Below this there is nothing to commit.
     committed: i64,
     /// Whether records were taken in since somebody last asked.
@@ -75,6 +76,7 @@ impl Partition {
             waiting: VecDeque::new(),
             is_paused: false,
             stage: Stage::Going,
+            stopped_at: None,
             committed: start,
             has_moved: false,
         }
@@ -190,13 +192,20 @@ impl Partition {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Nothing from that offset on begins any more. What comes before it does, so that it can be committed.
-    pub(super) fn stop(&mut self, from: i64) {
+    /// Nothing from that offset on begins any more. What comes before it does, so that it can be committed. False if
+    /// it was stopped at that offset already, or before it.
+    pub(super) fn stop(&mut self, from: i64) -> bool {
+        let stopped = self.stopped_at.is_some_and(|at| at <= from);
+        if stopped {
+            return false;
+        }
+        self.stopped_at = Some(from);
         if self.stage == Stage::Going {
             self.stage = Stage::Stopped;
         }
         self.waiting.clear();
         self.lanes.truncate(from);
+        true
     }
 
     /// Nothing begins any more.

@@ -233,9 +233,9 @@ impl Processor {
     ///
     /// At once: [`InvalidConfig`](ErrorKind::InvalidConfig) if the consumer has no group, or commits by
     /// itself (`enable.auto.commit`), or a setting here is zero. Later, after shutting down as above: what makes the consumer
-    /// [unable to go on](Consumer::next), such as [`FencedInstance`](ErrorKind::FencedInstance); or that somebody
-    /// else listens to rebalances. What concerns one partition only is an [event](ProcessorEvent::Stopped). If the consumer is
-    /// shut down through a handle, this ends without one.
+    /// [unable to go on](Consumer::next), such as [`FencedInstance`](ErrorKind::FencedInstance). Without waiting for anything:
+    /// that somebody else listens to rebalances ([`InvalidArgument`](ErrorKind::InvalidArgument)). What concerns one partition
+    /// only is an [event](ProcessorEvent::Stopped). If the consumer is shut down through a handle, this ends without an error.
     ///
     /// # Cancel safety
     ///

@@ -154,7 +154,9 @@ impl Run {
         let offset = match self.partitions.get_mut(name) {
             Some(partition) => {
                 let from = from.min(partition.next_offset());
-                partition.stop(from);
+                if !partition.stop(from) {
+                    return;
+                }
                 Some(from)
             }
             None => {
