@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla::{ConsumedRecord, Consumer, ProcessingOrder, Processor, ProcessorEvent, Verdict};
+use ottla_codec::ErrorCode;
+use ottla_codec::messages::offset_commit::OffsetCommitRequest;
 use rstest::rstest;
 use tokio::time::{Instant, sleep};
 
@@ -235,6 +237,46 @@ async fn what_is_lost_is_dropped_and_not_committed() {
     assert!(now.expect("a group").generation > group.generation);
     running.finish().await.expect("an end in order");
     assert_eq!(world.committed().await, BTreeMap::from([(0, 10)]));
+    world.assert_clean().await;
+}
+
+/// A commit that could not be made before partitions were lost is not made when they are back either, not of one of them.
+#[tokio::test(start_paused = true)]
+async fn a_late_commit_is_not_made_for_partitions_that_have_come_back() {
+    let world = World::fake(2).await;
+    world.fill(2, 10, &[None]).await;
+    let held_up = world.cluster().on::<OffsetCommitRequest>().always();
+    let held_up = held_up.error(ErrorCode::CoordinatorLoadInProgress);
+    let diary = Diary::default();
+    let log = diary.clone();
+    let processor = Processor::new().concurrency(20);
+    let running = Running::new(processor, member(&world, "range"), move |record| {
+        let call = log.begin(&record);
+        let is_first_time = log.entries().len() <= 20;
+        async move {
+            if !is_first_time {
+                sleep(MAX_POLL / 2).await;
+            }
+            call.done();
+            Ok(())
+        }
+    });
+    eventually("all are handled", async || {
+        running.metrics().processed == 20
+    })
+    .await;
+    running.consumer.enforce_rebalance("for a change");
+    eventually("all are at work again", async || {
+        diary.entries().len() == 40
+    })
+    .await;
+    held_up.remove();
+    sleep(MAX_POLL / 4).await;
+    assert!(running.metrics().failed_commits > 0);
+    assert_eq!(world.committed().await, BTreeMap::new());
+    sleep(MAX_POLL / 2).await;
+    assert_eq!(world.committed().await, BTreeMap::from([(0, 10), (1, 10)]));
+    running.finish().await.expect("an end in order");
     world.assert_clean().await;
 }
 

@@ -107,6 +107,11 @@ impl Run {
             // The next one has another chance.
             again.clear();
         }
+        // What has gone and come back meanwhile is another matter.
+        again.retain(|name, (ownership, _)| {
+            let found = self.partitions.get(name);
+            found.is_some_and(|found| found.ownership == *ownership)
+        });
         (self.listener)(ProcessorEvent::CommitFailed(error));
         self.commit(again, leaving);
     }
