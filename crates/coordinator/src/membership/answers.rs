@@ -113,7 +113,7 @@ impl Membership {
             ErrorCode::None => self.session.confirm(call.sent),
             // Before KAFKA-10134 coordinators said so to everybody from the join's answer to the sync's, and counted it as
             // no sign of life. To begin again would be to go round and round; what is true of it the sync's answer says.
-            ErrorCode::RebalanceInProgress if self.commits_wait() => {}
+            ErrorCode::RebalanceInProgress if self.awaits_sync() => {}
             ErrorCode::RebalanceInProgress => {
                 self.session.confirm(call.sent);
                 self.follow_rebalance();
@@ -337,6 +337,7 @@ impl Membership {
         self.synced = true;
         self.is_written = true;
         self.failed_rounds = 0;
+        self.doubts = 0;
         self.next_round = now;
         let told = ask(&*assignor, |assignor| {
             assignor.on_assignment(&assignment, generation);
@@ -378,11 +379,21 @@ impl Membership {
 
     /// The coordinator has said that the group rebalances.
     fn follow_rebalance(&mut self) {
-        // Else the answer that is awaited is what it means.
-        if matches!(self.phase, Phase::Between) {
+        // The answer to the join is what it means.
+        if !matches!(self.phase, Phase::Joining { .. }) {
+            self.phase = Phase::Between;
             self.need("the group rebalances");
         }
         self.hurry();
+    }
+
+    /// Whether there is a sync whose answer will say more than a heartbeat's. One that was answered says no more.
+    fn awaits_sync(&self) -> bool {
+        match self.phase {
+            Phase::Planning { .. } => true,
+            Phase::Syncing { is_doubted, .. } => !is_doubted,
+            Phase::Between | Phase::Joining { .. } => false,
+        }
     }
 
     /// Whether a refusal of the generation is no more than the answer to the join under way, ahead of it. If it
@@ -413,6 +424,7 @@ impl Membership {
                 self.try_again("the group was in another generation", now);
             }
             ErrorCode::FencedInstanceId if self.may_be_fenced_by_itself(now) => {
+                self.doubts += 1;
                 self.lose_all(Loss::Fenced);
                 self.forget_member();
                 self.try_again("the instance id may have been a former self's", now);
@@ -431,7 +443,7 @@ impl Membership {
     fn may_be_fenced_by_itself(&self, now: Instant) -> bool {
         let orphan = self.orphaned.map(|at| at + self.config.request_timeout);
         let in_doubt = !self.is_written || orphan.is_some_and(|until| now < until);
-        in_doubt && self.failed_rounds < MOST_DOUBTS
+        in_doubt && self.doubts < MOST_DOUBTS
     }
 
     /// A rebalance has to be begun anew: at once, and after failures in a row later and later.

@@ -114,6 +114,7 @@ impl Membership {
         self.resting = self.subscription.is_some();
         self.need = None;
         self.failed_rounds = 0;
+        self.doubts = 0;
         self.forget_member();
         if let Some(departing) = &mut self.departing {
             departing.awaited |= awaited;

@@ -40,6 +40,8 @@ pub struct Membership {
     /// How often in a row a rebalance has failed, and when to begin the next.
     pub(super) failed_rounds: u32,
     pub(super) next_round: Instant,
+    /// How often in a row it was fenced and took that for its own doing.
+    pub(super) doubts: u32,
 
     /// Empty if the coordinator has given none.
     pub(super) member_id: String,
@@ -149,6 +151,7 @@ impl Membership {
             need: None,
             failed_rounds: 0,
             next_round: now,
+            doubts: 0,
             member_id: String::new(),
             is_written: false,
             orphaned: None,

@@ -367,6 +367,26 @@ fn a_static_member_that_is_fenced_again_and_again_gives_in() {
 }
 
 #[test]
+fn rounds_that_fail_otherwise_make_no_static_member_give_in() {
+    let mut rig = Rig::new(static_config(), range());
+    rig.subscribe(&["t"]);
+    rig.find(1);
+    for round in 0..5 {
+        if round > 1 {
+            rig.now = rig.quiet().unwrap();
+        }
+        rig.join_refused(ErrorCode::UnknownMemberId);
+    }
+    // Its coordinator moved before that was ever written down.
+    rig.now = rig.quiet().unwrap();
+    rig.join_refused(ErrorCode::FencedInstanceId);
+    rig.now = rig.quiet().unwrap();
+    rig.join_as_follower(1);
+    rig.sync(&[0]);
+    rig.assigned(&[0], &[0]);
+}
+
+#[test]
 fn a_static_member_needs_brokers_that_know_of_such() {
     let mut rig = Rig::new(static_config(), range());
     rig.subscribe(&["t"]);

@@ -152,6 +152,25 @@ fn an_assignment_is_not_taken_up_before_a_sign_of_life_is_confirmed() {
 }
 
 #[test]
+fn who_waits_for_a_sign_of_life_to_take_up_an_assignment_follows_a_rebalance() {
+    let mut rig = Rig::new(config(), range());
+    rig.subscribe(&["t"]);
+    rig.find(1);
+    let join = rig.join();
+    rig.pass(SESSION);
+    let answer = rig.follower(1);
+    rig.joined(&join, &answer);
+    let beat = rig.beat();
+    rig.sync(&[0]);
+    rig.quiet();
+    // No answer is awaited that would say so.
+    rig.answer_beat(&beat, ErrorCode::RebalanceInProgress);
+    rig.join_as_follower(2);
+    rig.sync(&[0]);
+    rig.assigned(&[0], &[0]);
+}
+
+#[test]
 fn an_answer_to_a_join_or_a_sync_is_no_sign_of_life() {
     let mut rig = Rig::holding(config(), cooperative(), &[0]);
     let confirmed = rig.member.last_confirmed();
