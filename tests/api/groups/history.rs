@@ -7,9 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ottla::{ConsumerHandle, TopicPartition};
-use tokio::time::Instant;
-
-use super::subject::SESSION;
 
 /// A member's number.
 pub(crate) type Id = usize;
@@ -42,8 +39,8 @@ impl Counts {
 struct Inner {
     /// The members that are running.
     running: BTreeMap<Id, ConsumerHandle>,
-    /// Those that the coordinator has taken for dead, with the member id that they had, and when.
-    expelled: BTreeMap<Id, (String, Instant)>,
+    /// Those that the coordinator has taken for dead, with the member ids that they had.
+    expelled: BTreeMap<Id, String>,
     /// How often each record was handed out, by its offset.
     handed_out: BTreeMap<TopicPartition, Vec<u32>>,
     counts: Counts,
@@ -67,13 +64,11 @@ impl Inner {
     }
 
     fn is_zombie(&self, id: Id) -> bool {
-        let (Some((expelled, since)), Some(handle)) =
-            (self.expelled.get(&id), self.running.get(&id))
-        else {
+        let (Some(expelled), Some(handle)) = (self.expelled.get(&id), self.running.get(&id)) else {
             return false;
         };
         let member = handle.group_metadata().map(|own| own.member_id);
-        member.as_ref() == Some(expelled) && since.elapsed() < SESSION
+        member.as_ref() == Some(expelled)
     }
 }
 
@@ -88,13 +83,18 @@ impl History {
     }
 
     /// The coordinator takes the member for dead before its time, if it is one. Nobody can help that it goes on until
-    /// it hears of it: what it holds is not its own any more. It must hear of it, or give up by itself, within a session.
+    /// it hears of it, and a coordinator that is loading tells everybody that they live: what it holds is not its own
+    /// any more.
     pub(crate) fn expelled(&self, id: Id) -> Option<String> {
         let mut inner = self.inner();
         let member = inner.running.get(&id)?.group_metadata()?.member_id;
-        let since = (member.clone(), Instant::now());
-        inner.expelled.insert(id, since);
+        inner.expelled.insert(id, member.clone());
         Some(member)
+    }
+
+    /// These are the group's members by their ids. A coordinator that took over may have taken back who was expelled.
+    pub(crate) fn are_members(&self, ids: &BTreeSet<String>) {
+        self.inner().expelled.retain(|_, id| !ids.contains(id));
     }
 
     /// Whether a member has been expelled and does not know it yet.

@@ -240,6 +240,13 @@ impl World {
         self.members.swap_remove(index)
     }
 
+    async fn look_at_members(&self) {
+        if let Some(group) = self.cluster.group("g").await.expect("a cluster") {
+            let members = group.members.into_keys().collect();
+            self.history.are_members(&members);
+        }
+    }
+
     async fn write(&mut self) {
         for partition in 0..self.partitions {
             let count = self.rng.usize(0..4);
@@ -251,6 +258,7 @@ impl World {
     async fn act(&mut self) {
         for _ in 0..STEPS {
             sleep(Duration::from_millis(self.rng.u64(0..2000))).await;
+            self.look_at_members().await;
             self.history.check_owners();
             self.write().await;
             match self.rng.u32(..20) {
@@ -306,12 +314,14 @@ impl World {
         self.hurry.store(true, Ordering::Relaxed);
         let began = Instant::now();
         loop {
+            self.look_at_members().await;
             self.history.check_owners();
             let running = self.history.running();
             let health: BTreeMap<Id, _> = running.iter().map(|(id, c)| (*id, c.health())).collect();
             let stable = health
                 .values()
                 .all(|health| health.state == MemberState::Stable);
+            let stable = stable && running.iter().all(|(id, _)| !self.history.is_zombie(*id));
             if stable && self.history.held().len() == self.all().len() {
                 break;
             }
