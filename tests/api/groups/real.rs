@@ -10,7 +10,7 @@ use super::chain::{Chain, STRATEGIES, pass_along};
 use super::handing_over::nothing_is_read_twice_if_the_listener_commits;
 use super::sharing::two_share_and_one_leaves;
 use super::static_members::a_static_member_comes_back_unnoticed;
-use super::subject::Subject;
+use super::subject::{SESSION, Subject};
 use crate::support::real;
 
 #[rstest]
@@ -69,6 +69,8 @@ async fn every_topic_of_a_chain_ends_with_each_key(#[values(0, 1, 2, 3, 4)] way:
         at_length: way < 2,
         clients: Arc::new(client),
         seed: way as u64,
+        // A session, and a rebalance that waits for somebody who is late, on a machine that has more to do.
+        stalls_after: SESSION * 10,
     })
     .await;
 }

@@ -15,8 +15,6 @@ use crate::support::{PATIENCE, long_runs};
 
 /// Group by group.
 const HOPS: usize = 3;
-/// Nothing takes this long: a session, and a rebalance that waits for somebody who is late.
-const STALLS_AFTER: Duration = Duration::from_secs(60);
 
 /// A way of sharing partitions out: its assignor, and whether members have lasting names.
 pub(in super::super) const STRATEGIES: [(&str, bool); 5] = [
@@ -39,6 +37,8 @@ pub(in super::super) struct Chain {
     pub(in super::super) at_length: bool,
     pub(in super::super) clients: Clients,
     pub(in super::super) seed: u64,
+    /// What nothing that goes on takes.
+    pub(in super::super) stalls_after: Duration,
 }
 
 impl Chain {
@@ -100,7 +100,7 @@ pub(in super::super) async fn pass_along(chain: Chain) {
     let [a, b, c] = tokio::select! {
         biased;
         crews = work => crews,
-        never = watch(&levels) => match never {},
+        never = watch(&levels, chain.stalls_after) => match never {},
     };
     tokio::join!(a.leave(), b.leave(), c.leave());
     let mut totals = Counts::default();
@@ -135,7 +135,7 @@ async fn fill(client: &Client, topic: &str, records: usize) {
 }
 
 /// Looks on until it is dropped: nobody shares, and nothing stalls.
-async fn watch(levels: &[Arc<Level>]) -> Infallible {
+async fn watch(levels: &[Arc<Level>], stalls_after: Duration) -> Infallible {
     let mut tick = interval(Duration::from_millis(20));
     let (mut progress, mut since) = (0, Instant::now());
     loop {
@@ -149,7 +149,7 @@ async fn watch(levels: &[Arc<Level>]) -> Infallible {
         if sum != progress {
             (progress, since) = (sum, Instant::now());
         }
-        if since.elapsed() > STALLS_AFTER {
+        if since.elapsed() > stalls_after {
             for level in levels {
                 eprintln!("{}: {} keys passed", level.group, level.passed());
                 for (id, member) in level.history.running() {

@@ -8,6 +8,7 @@ use ottla_fake::FakeCluster;
 use rstest::rstest;
 
 use super::super::chaos::break_things;
+use super::super::subject::MAX_POLL;
 use super::chained::{Chain, STRATEGIES, pass_along};
 use crate::support::fake;
 
@@ -37,6 +38,8 @@ async fn through(way: usize) {
             Arc::new(move |id, seed| client(&cluster, &id, seed))
         },
         seed,
+        // A join that is lost on its way is missed after the rebalance timeout only, and there may be some in a row.
+        stalls_after: MAX_POLL * 15,
     };
     let mut chaos = fastrand::Rng::with_seed(!seed);
     let topics = TOPICS.map(|(topic, _)| topic);
