@@ -303,6 +303,40 @@ async fn a_partition_stays_stopped_where_it_stopped_first() {
     assert_eq!(world.committed().await, BTreeMap::from([(0, 10)]));
 }
 
+/// What is still being handled when its partition stops, before the place of the failure, is not lost to whoever resumes it.
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_resumed_leaves_nothing_out() {
+    let world = World::fake(1).await;
+    world.fill(1, 10, &[None]).await;
+    let diary = Diary::default();
+    let log = diary.clone();
+    let consumer = world.consumer(|builder| builder);
+    let running = Running::new(Processor::new(), consumer, move |record| {
+        let call = log.begin(&record);
+        let is_first_time = log.entries().len() <= 10;
+        async move {
+            match record.offset {
+                2 if is_first_time => sleep(Duration::from_secs(1)).await,
+                4 if is_first_time => sleep(Duration::from_secs(15)).await,
+                7 if is_first_time => return Err("it does not work".into()),
+                _ => {}
+            }
+            call.done();
+            Ok::<_, Broken>(())
+        }
+    });
+    eventually("it stops", async || !running.metrics().stopped.is_empty()).await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.committed().await, BTreeMap::from([(0, 4)]));
+    running.consumer.resume([&world.tp(0)]).expect("assigned");
+    sleep(Duration::from_secs(5)).await;
+    let again = &diary.entries()[10..];
+    let again: Vec<i64> = again.iter().map(|entry| entry.offset).collect();
+    assert_eq!(again, [4, 5, 6, 7, 8, 9]);
+    running.finish().await.expect("an end in order");
+    assert_eq!(world.committed().await, BTreeMap::from([(0, 10)]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn deciding_may_panic_as_well() {
     let world = World::fake(2).await;

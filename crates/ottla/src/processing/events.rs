@@ -25,7 +25,8 @@ pub enum ProcessorEvent {
         written: RecordMetadata,
     },
     /// A partition is stopped and paused; others go on. It goes on when it is [resumed](crate::ConsumerHandle::resume): at
-    /// the record that failed, or wherever a [seek](crate::ConsumerHandle::seek) has led since.
+    /// its oldest record that is not done, or wherever a [seek](crate::ConsumerHandle::seek) has led since. What is still being
+    /// handled of it then is dropped, and comes again unless the seek has passed it.
     Stopped {
         /// The partition.
         partition: TopicPartition,

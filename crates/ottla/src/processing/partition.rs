@@ -33,6 +33,8 @@ pub(super) struct Partition {
     is_paused: bool,
     stage: Stage,
     stopped_at: Option<i64>,
+    /// Where the consumer was told to read on from when it is no longer stopped.
+    resumes_at: Option<i64>,
     /// Below this there is nothing to commit.
     committed: i64,
     /// Whether records were taken in since somebody last asked.
@@ -77,6 +79,7 @@ impl Partition {
             is_paused: false,
             stage: Stage::Going,
             stopped_at: None,
+            resumes_at: None,
             committed: start,
             has_moved: false,
         }
@@ -206,6 +209,28 @@ impl Partition {
         self.waiting.clear();
         self.lanes.truncate(from);
         true
+    }
+
+    /// Where one that is stopped is to be read from again when it is resumed, if the consumer stands elsewhere and nobody has
+    /// sought since.
+    pub(super) fn step_back(&mut self, position: Option<i64>) -> Option<i64> {
+        let has_sought = self.resumes_at.is_some() && position != self.resumes_at;
+        let offset = self.watermark.offset();
+        if has_sought || self.resumes_at == Some(offset) {
+            return None;
+        }
+        self.resumes_at = Some(offset);
+        Some(offset)
+    }
+
+    /// Whether it was, and is to follow what is done.
+    pub(super) fn has_stepped_back(&self) -> bool {
+        self.is_stopped() && self.resumes_at.is_some()
+    }
+
+    /// The consumer's position is not to be touched any more.
+    pub(super) fn stay(&mut self) {
+        self.resumes_at = None;
     }
 
     /// Nothing begins any more.

@@ -52,6 +52,7 @@ impl Run {
         };
         if let Err(error) = taken_in {
             self.stop(name, i64::MAX, StopReason::Unreadable(error));
+            self.step_back(name);
         }
     }
 
@@ -110,7 +111,8 @@ impl Run {
             Outcome::Abandoned => return partition.give_up(),
             Outcome::Stopped(reason) => {
                 partition.give_up();
-                return self.stop(&name, offset, reason);
+                self.stop(&name, offset, reason);
+                return self.step_back(&name);
             }
             Outcome::Done { attempts } => {
                 self.handle.with(|metrics| {
@@ -143,6 +145,9 @@ impl Run {
         }
         if let Some(partition) = self.partitions.get_mut(&name) {
             partition.finish(offset, lane);
+            if partition.has_stepped_back() {
+                self.step_back(&name);
+            }
         }
         self.go_on(&name);
     }
@@ -164,12 +169,6 @@ impl Run {
                 positions.get(name).map(|position| position.offset)
             }
         };
-        if let Some(offset) = offset
-            && !matches!(reason, StopReason::Unreadable(_))
-        {
-            // Whoever resumes it meets the record again, or seeks past it.
-            drop(self.consumer.seek(name, offset));
-        }
         tracing::error!(partition = %name, ?offset, %reason, "a partition is stopped");
         self.handle
             .with(|metrics| metrics.stopped.insert(name.clone()));
@@ -178,6 +177,19 @@ impl Run {
             offset,
             reason,
         });
+    }
+
+    /// Has a stopped partition read again from its oldest record that is not done, for whoever resumes it.
+    fn step_back(&mut self, name: &TopicPartition) {
+        let stopped = self.partitions.get_mut(name);
+        let Some(partition) = stopped.filter(|found| found.is_stopped()) else {
+            return;
+        };
+        let position = self.consumer.positions().get(name).map(|at| at.offset);
+        if let Some(offset) = partition.step_back(position) {
+            // It may have gone just now.
+            drop(self.consumer.seek(name, offset));
+        }
     }
 
     /// The consumer has an error to tell.
@@ -198,6 +210,10 @@ impl Run {
             _ => return self.end(Err(error)),
         };
         for name in partitions {
+            if let Some(partition) = self.partitions.get_mut(&name) {
+                // A seek would be the word that its caller has dealt with this.
+                partition.stay();
+            }
             // The consumer tells it again and again.
             if !self.handle.with(|metrics| metrics.stopped.contains(&name)) {
                 self.stop(&name, i64::MAX, StopReason::Unreadable(error.clone()));
