@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use ottla_codec::records::Compression;
+
 /// `ConfigType` of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -142,6 +144,18 @@ impl TopicConfig {
 
     pub(crate) fn is_log_append_time(&self) -> bool {
         self.text("message.timestamp.type") == "LogAppendTime"
+    }
+
+    /// How the leader compresses what producers have compressed otherwise; `None` if it keeps that as it is.
+    pub(crate) fn compression(&self) -> Option<Compression> {
+        match self.text("compression.type") {
+            "uncompressed" => Some(Compression::None),
+            "gzip" => Some(Compression::Gzip),
+            "snappy" => Some(Compression::Snappy),
+            "lz4" => Some(Compression::Lz4),
+            "zstd" => Some(Compression::Zstd),
+            _ => None,
+        }
     }
 
     pub(crate) fn max_message_bytes(&self) -> usize {

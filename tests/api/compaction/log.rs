@@ -289,13 +289,23 @@ impl Log {
 
     /// Has retention delete all that it may, which is all but the newest segment, or on the fake the last batch.
     pub(crate) async fn retain_the_least(&mut self, start: i64) {
-        const SETTING: (&str, &str) = ("retention.bytes", "1");
+        self.set("retention.bytes", "1").await;
+        if let Broker::Fake(cluster) = &self.broker {
+            let applied = cluster.apply_retention(&self.topic.name);
+            applied.await.expect("a topic");
+        }
+        eventually("retention has run", async || {
+            self.look().await.start == start
+        })
+        .await;
+    }
+
+    /// Changes a setting of the topic.
+    pub(crate) async fn set(&mut self, name: &str, value: &str) {
         match &self.broker {
             Broker::Fake(cluster) => {
-                let topic = &self.topic.name;
-                let set = cluster.set_topic_config(topic, SETTING.0, SETTING.1);
+                let set = cluster.set_topic_config(&self.topic.name, name, value);
                 set.await.expect("a setting");
-                cluster.apply_retention(topic).await.expect("a topic");
             }
             Broker::Real(_) => {
                 let request = IncrementalAlterConfigsRequest {
@@ -303,8 +313,8 @@ impl Log {
                         resource_type: 2,
                         resource_name: self.topic.name.clone(),
                         configs: vec![AlterableConfig {
-                            name: SETTING.0.to_owned(),
-                            value: Some(SETTING.1.to_owned()),
+                            name: name.to_owned(),
+                            value: Some(value.to_owned()),
                             ..Default::default()
                         }],
                         ..Default::default()
@@ -315,10 +325,6 @@ impl Log {
                 assert_eq!(response.responses[0].error_code, 0);
             }
         }
-        eventually("retention has run", async || {
-            self.look().await.start == start
-        })
-        .await;
     }
 
     /// The log's first offset.

@@ -47,6 +47,7 @@ scenarios! {
     shapes::run_of_emptied_batches,
     shapes::tombstone_and_its_removal,
     shapes::recompressed_batches,
+    shapes::recompressed_by_the_topic,
     shapes::keyed_table,
     transactions::control_batches_and_aborted_ranges,
     moving::compacted_between_two_fetches,

@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ottla_codec::records::Compression;
+use tokio::time::{Duration, Instant, interval};
+
 use super::log::Writer::{Idempotent, Plain, Single};
-use super::log::{Pair, newest};
+use super::log::{Pair, Seen, newest};
 use super::reading;
 use super::world::{CODECS, World};
+use crate::support::PATIENCE;
 
 /// Every offset of the first batch stays spanned, though records between others are gone.
 pub(crate) async fn hole_inside_a_batch(world: &World) {
@@ -143,6 +147,67 @@ pub(crate) async fn recompressed_batches(world: &World) {
     let seen = log.compacted_to(&left).await;
     let codecs = CODECS.iter().flat_map(|codec| [codec, codec]);
     assert!(seen.codecs[..10].iter().eq(codecs), "{:?}", seen.codecs);
+    reading::check(world, &mut log, &seen).await;
+}
+
+/// The topic says how batches are compressed, whatever the producer does, and changes its mind: each batch is as the
+/// leader has compressed it again, and the cleaner leaves it so.
+pub(crate) async fn recompressed_by_the_topic(world: &World) {
+    let mut log = world.compacted_log().await;
+    let settings = [
+        ("zstd", Compression::Zstd),
+        ("gzip", Compression::Gzip),
+        ("uncompressed", Compression::None),
+        ("lz4", Compression::Lz4),
+        ("snappy", Compression::Snappy),
+        ("producer", log.codec),
+    ];
+    let long = "a value that is worth compressing ".repeat(20);
+    let mut written: Vec<(String, &str)> = Vec::new();
+    for (setting, codec) in settings {
+        log.set("compression.type", setting).await;
+        // It takes a moment to get to the log.
+        let deadline = Instant::now() + PATIENCE;
+        let mut tick = interval(Duration::from_millis(50));
+        loop {
+            tick.tick().await;
+            log.write(Plain, &[("probe", Some("1"))]).await;
+            written.push(("probe".to_owned(), "1"));
+            if log.look().await.codecs.last() == Some(&codec) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "not {setting} yet");
+        }
+        let keys = (0..20).map(|n| format!("{setting} {n}"));
+        let batch: Vec<_> = keys.map(|key| (key, long.as_str())).collect();
+        // Every third is written again, the last among them.
+        let again = batch.iter().skip(1).step_by(3);
+        let newer: Vec<_> = again.map(|(key, _)| (key.clone(), "new")).collect();
+        for batch in [batch, newer] {
+            let pairs: Vec<Pair<'_>> = batch
+                .iter()
+                .map(|(key, value)| (&**key, Some(*value)))
+                .collect();
+            log.write(Idempotent, &pairs).await;
+            written.extend(batch);
+        }
+        let seen = log.look().await;
+        let newest: Vec<_> = seen.codecs.iter().rev().take(3).collect();
+        assert_eq!(newest, [&codec; 3], "{setting}");
+    }
+    log.roll();
+    log.write(Plain, &[("last", Some("1"))]).await;
+    written.push(("last".to_owned(), "1"));
+    let codec_at = |seen: &Seen| -> BTreeMap<i64, Compression> {
+        let starts = seen.batches.iter().map(|(first, ..)| *first);
+        starts.zip(seen.codecs.iter().copied()).collect()
+    };
+    let before = codec_at(&log.look().await);
+    let left = newest(written.iter().map(|(key, value)| (&**key, Some(*value))));
+    let seen = log.compacted(|seen| seen.records == left).await;
+    for (first, codec) in codec_at(&seen) {
+        assert_eq!(codec, before[&first], "at {first}");
+    }
     reading::check(world, &mut log, &seen).await;
 }
 

@@ -430,7 +430,7 @@ fn append_batch(
                     .iter()
                     .rev()
                     .find(|stored| stored.base_offset == original.first_offset);
-                if stored.is_some_and(|stored| stored.body() != batch.body()) {
+                if stored.is_some_and(|stored| !stored.has_records_of(&batch)) {
                     let (topic, partition) = name();
                     let (producer_id, sequence) = (batch.producer_id, batch.base_sequence);
                     noticed.push(Violation::RetryDiffers {

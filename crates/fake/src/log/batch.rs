@@ -8,6 +8,7 @@
 //! - Record batch: <https://kafka.apache.org/documentation/#recordbatch>
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use ottla_codec::records::Compression;
 
 /// Bytes before the records of a v2 batch.
 pub(crate) const HEADER_LEN: usize = 61;
@@ -284,6 +285,11 @@ pub(crate) fn with_delete_horizon(attributes: i16) -> i16 {
 /// Clears the flags that are about a batch's records, for one that has none left.
 pub(crate) fn without_body(attributes: i16) -> i16 {
     attributes & !(COMPRESSION_MASK | DELETE_HORIZON)
+}
+
+/// Sets the codec in a header's attributes.
+pub(crate) fn with_compression(attributes: i16, compression: Compression) -> i16 {
+    attributes & !COMPRESSION_MASK | i16::from(compression.id())
 }
 
 fn checksum(batch: &[u8]) -> u32 {

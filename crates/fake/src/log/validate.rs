@@ -109,10 +109,12 @@ pub(crate) fn validate(
     };
     let log_append_time = config.is_log_append_time();
     let max_timestamp = if log_append_time { now_ms } else { largest };
-    Ok(Validated {
-        placed: batch.placed(offset, leader_epoch, log_append_time, max_timestamp),
-        odd,
-    })
+    let mut placed = batch.placed(offset, leader_epoch, log_append_time, max_timestamp);
+    if let Some(compression) = config.compression() {
+        let again = payload::recompress(&placed, &payload, compression);
+        placed = again.map_err(|_| Refusal::Undecodable)?;
+    }
+    Ok(Validated { placed, odd })
 }
 
 fn check_records(
