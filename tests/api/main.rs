@@ -10,5 +10,6 @@ mod processing;
 mod producer;
 mod real;
 mod releases;
+mod sockets;
 mod support;
 mod versus;

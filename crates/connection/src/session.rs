@@ -215,6 +215,7 @@ impl Session {
 
     /// Sends nothing for `time`, because the broker asked for it (KIP-219).
     pub(crate) fn mute(&mut self, time: Duration, now: Instant) {
+        tracing::debug!(?time, "throttled");
         self.counters.throttled(time);
         self.muted_until = self.muted_until.max(Some(now + time));
     }

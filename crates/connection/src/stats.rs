@@ -17,6 +17,8 @@ pub struct PoolStats {
     pub dial_failures: u64,
     /// Connections closed so far because nothing had been asked of them for long.
     pub idle_closes: u64,
+    /// Connections lost so far: the stream failed, or a request on it timed out.
+    pub losses: u64,
     /// Bytes read so far.
     pub bytes_in: u64,
     /// Bytes written so far.
@@ -38,6 +40,7 @@ pub(crate) struct Counters {
     dials: AtomicU64,
     dial_failures: AtomicU64,
     idle_closes: AtomicU64,
+    losses: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     requests: AtomicU64,
@@ -53,6 +56,7 @@ impl Counters {
             dials: self.dials.load(Relaxed),
             dial_failures: self.dial_failures.load(Relaxed),
             idle_closes: self.idle_closes.load(Relaxed),
+            losses: self.losses.load(Relaxed),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
             requests: self.requests.load(Relaxed),
@@ -77,9 +81,16 @@ impl Counters {
         self.open.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn closed(&self, idle: bool) {
+    pub(crate) fn closed(&self) {
         self.open.fetch_sub(1, Relaxed);
-        self.idle_closes.fetch_add(idle.into(), Relaxed);
+    }
+
+    pub(crate) fn closed_idle(&self) {
+        self.idle_closes.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn lost(&self) {
+        self.losses.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn read(&self, bytes: usize) {

@@ -102,16 +102,19 @@ impl Attempt {
     async fn serve(&self, driver: Driver<BoxStream>) {
         self.shared.counters.opened();
         let reason = driver.run(&self.begun.stop).await;
+        let counters = &self.shared.counters;
+        counters.closed();
         match reason {
             CloseReason::Fault { .. } | CloseReason::RequestTimedOut { .. } => {
                 info!(%reason, "connection lost");
+                counters.lost();
             }
-            CloseReason::Idle | CloseReason::Retired | CloseReason::Shutdown => {
+            CloseReason::Idle => {
                 debug!(%reason, "closed");
+                counters.closed_idle();
             }
+            CloseReason::Retired | CloseReason::Shutdown => debug!(%reason, "closed"),
         }
-        let idle = matches!(reason, CloseReason::Idle);
-        self.shared.counters.closed(idle);
         self.shared.lock().ended(&self.begun.key, self.begun.id);
     }
 }

@@ -16,6 +16,9 @@ pub struct ClientMetrics {
     pub dial_failures: u64,
     /// Connections closed so far because nothing had been asked of them for `connections.max.idle.ms`.
     pub idle_closes: u64,
+    /// Connections lost so far: the broker hung up, or a request on it timed out. Whoever needs one makes it anew,
+    /// which is another dial.
+    pub connections_lost: u64,
     /// Bytes read from brokers so far.
     pub bytes_in: u64,
     /// Bytes written to brokers so far.
@@ -41,6 +44,7 @@ impl Core {
             dials: pool.dials,
             dial_failures: pool.dial_failures,
             idle_closes: pool.idle_closes,
+            connections_lost: pool.losses,
             bytes_in: pool.bytes_in,
             bytes_out: pool.bytes_out,
             requests: pool.requests,

@@ -1,11 +1,17 @@
 //! Hundreds of callers at a time, on a broken network and with the system's own sockets.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
+#[cfg(target_os = "linux")]
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
+#[cfg(target_os = "linux")]
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
+use crate::backoff::Backoff;
 use crate::transport::TcpConnector;
 
 /// Hundreds of callers for two dozen keys, on a network that refuses, hangs, hangs up and sometimes serves; some of them
@@ -106,15 +112,41 @@ async fn serve(mut broker: Broker, fate: u8) {
 #[tokio::test]
 async fn a_black_hole_delays_nobody_but_its_own_callers() {
     let hole = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    stuck_at(hole.local_addr().unwrap(), true).await;
+}
+
+/// And an address that answers nothing at all, as behind a firewall: Linux drops what wants to connect to a listener whose
+/// queue is full.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_filtered_address_delays_nobody_but_its_own_callers() {
+    let hole = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    hole.bind(&any.into()).unwrap();
+    hole.listen(0).unwrap();
+    let address = hole.local_addr().unwrap().as_socket().unwrap();
+    let mut queue = Vec::new();
+    let patience = Duration::from_millis(300);
+    while let Ok(connected) = timeout(patience, TcpStream::connect(address)).await {
+        queue.push(connected.unwrap());
+        assert!(queue.len() < 100, "it answers all the same");
+    }
+    stuck_at(address, false).await;
+}
+
+/// Hundreds of callers want a broker at this address, which connects or does not but answers nothing, and as many one that
+/// works.
+async fn stuck_at(hole: SocketAddr, connects: bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let here = |listener: &TcpListener| {
-        let port = listener.local_addr().unwrap().port();
-        HostPort::new("127.0.0.1", port)
+    let here = |address: SocketAddr| HostPort::new("127.0.0.1", address.port());
+    let config = PoolConfig {
+        setup_timeout: Backoff::new(Duration::from_secs(4), Duration::from_secs(4)),
+        ..PoolConfig::default()
     };
-    let config = PoolConfig::default();
     let connector = Arc::new(TcpConnector::new());
     let pool = Pool::new(config, connector, fastrand::Rng::with_seed(1));
-    pool.update_nodes([(1, here(&hole)), (2, here(&listener))]);
+    let works = listener.local_addr().unwrap();
+    pool.update_nodes([(1, here(hole)), (2, here(works))]);
     let accepted = Arc::new(AtomicUsize::new(0));
     let count = accepted.clone();
     let server = tokio::spawn(async move {
@@ -153,5 +185,19 @@ async fn a_black_hole_delays_nobody_but_its_own_callers() {
         assert!(error.is_timeout() && !error.written(), "{error}");
     }
     assert_eq!(pool.stats().dials, 2 * GROUPS.len() as u64);
+    // Whoever has more patience than the dial is told when that is given up.
+    let error = pool.connection(1, GROUPS[0], after(120)).await.unwrap_err();
+    match error.dial_error() {
+        Some(DialError::SetupTimedOut { connected, after }) => {
+            assert_eq!(*connected, connects);
+            assert!(*after < Duration::from_secs(6), "{after:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
     server.abort();
 }
