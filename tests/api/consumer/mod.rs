@@ -7,6 +7,7 @@ pub(crate) mod old_formats;
 mod out_of_range;
 mod reading;
 mod reset_commits;
+mod scripted_resets;
 mod seeded;
 mod transactions;
 
