@@ -8,6 +8,7 @@ use ottla::{Client, Producer, Record};
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_fake::{DialFault, FakeCluster};
 use tokio::time::sleep;
+use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::eventually;
@@ -93,6 +94,8 @@ async fn dials_losses_throttles_and_idle_closes_are_counted_and_told() {
         .with_ansi(false)
         .with_writer(told.clone())
         .finish();
+    // As long as there is only one, an event that first happens on another test's thread is switched off for all.
+    let _second = tracing::Dispatch::new(NoSubscriber::new());
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let cluster = fake::cluster().brokers(BROKERS).topic("t", BROKERS);
