@@ -353,9 +353,14 @@ impl Membership {
         let gone: Partitions = self.owned.difference(&all).cloned().collect();
         let added: Partitions = all.difference(&self.owned).cloned().collect();
         self.owned.extend(added.iter().cloned());
+        // A static member that comes back to a generation may have left it without having joined again.
+        let still_owes = self.owing.take() == Some(generation);
         if !gone.is_empty() {
             // Whoever waits for them gets them when this member has joined again.
+            self.owing = Some(generation);
             self.revoke(gone, now);
+        }
+        if still_owes || self.owing.is_some() {
             self.need("partitions have been given up for others");
         }
         self.told.push_back(Step::Assigned {

@@ -50,6 +50,8 @@ pub struct Membership {
     /// When it stopped waiting for the answer to a join without an id.
     pub(super) orphaned: Option<Instant>,
     pub(super) generation: Option<i32>,
+    /// The generation in which it gave partitions up for others, who get them when it has joined again.
+    pub(super) owing: Option<i32>,
     /// Whether the generation's assignment is known.
     pub(super) synced: bool,
     /// What the group works with.
@@ -156,6 +158,7 @@ impl Membership {
             is_written: false,
             orphaned: None,
             generation: None,
+            owing: None,
             synced: false,
             assignor: None,
             heartbeat: None,

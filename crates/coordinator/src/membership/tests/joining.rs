@@ -387,6 +387,29 @@ fn rounds_that_fail_otherwise_make_no_static_member_give_in() {
 }
 
 #[test]
+fn a_static_member_that_quits_while_it_gives_partitions_up_joins_again_once_it_is_back() {
+    let mut rig = Rig::holding(static_config(), cooperative(), &[0, 1]);
+    rig.next_beat(ErrorCode::RebalanceInProgress);
+    rig.join_as_follower(2);
+    rig.sync(&[0]);
+    assert_eq!(rig.revocation().partitions, of_t(&[1]));
+    rig.assigned(&[], &[0]);
+    rig.member.quit("nobody reads", rig.now);
+    rig.lost(&[0, 1], Loss::Quit);
+    rig.left();
+    rig.member.resume(rig.now);
+    // The coordinator takes it back without a word to the others, and to what it had.
+    rig.join_as_follower(2);
+    rig.sync(&[0]);
+    rig.assigned(&[0], &[0]);
+    // The other partition waits for that.
+    assert_eq!(claimed(&rig.join_as_follower(3)), (vec![0], 2));
+    rig.sync(&[0]);
+    rig.assigned(&[], &[0]);
+    rig.quiet();
+}
+
+#[test]
 fn a_static_member_needs_brokers_that_know_of_such() {
     let mut rig = Rig::new(static_config(), range());
     rig.subscribe(&["t"]);
