@@ -113,6 +113,16 @@ const IMPOSSIBLE: &[Impossible] = &[
         reason: "members are static since 2.3 (KIP-345)",
     },
     Impossible {
+        scenario: "groups::assignors::assignors_are_told_everything",
+        kafka: &["2.1"],
+        reason: "members are static since 2.3 (KIP-345)",
+    },
+    Impossible {
+        scenario: "groups::interrupted::f30_partitions_that_stay_begin_once_their_offsets_come_however_many_rebalances_later",
+        kafka: &["2.1", "2.4"],
+        reason: "offsets are asked for that no transaction can change since 2.5 (KIP-447)",
+    },
+    Impossible {
         scenario: "groups::chain::fake::every_topic_of_a_chain_of_static_members_ends_with_each_key",
         kafka: &["2.1", "2.4"],
         reason: "coordinators that took over fenced static members that had come back (KAFKA-9801), if they knew any",

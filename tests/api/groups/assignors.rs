@@ -251,13 +251,9 @@ async fn assignors_are_offered_in_one_join() {
     let heard = offers.clone();
     let joins = subject.cluster().on::<JoinGroupRequest>();
     let joins = joins.when(move |join| {
-        if !join.member_id.is_empty() {
-            let names = join.protocols.iter().map(|protocol| protocol.name.clone());
-            heard
-                .lock()
-                .expect("no panic")
-                .push(names.collect::<Vec<_>>());
-        }
+        let names = join.protocols.iter().map(|protocol| protocol.name.clone());
+        let names = names.collect::<Vec<_>>();
+        heard.lock().expect("no panic").push(names);
         false
     });
     joins.always().drop_request();
@@ -269,7 +265,10 @@ async fn assignors_are_offered_in_one_join() {
     let member = Running::new(with(&subject, all));
     shared_out(&[&member.handle], &[2]).await;
     let offers = offers.lock().expect("no panic").clone();
-    assert_eq!(offers, [["roundrobin", "sticky", "range"]]);
+    let all = ["roundrobin", "sticky", "range"];
+    assert!(offers.iter().all(|offer| *offer == all), "{offers:?}");
+    // The first one may only be for a member id (KIP-394).
+    assert!((1..=2).contains(&offers.len()), "{offers:?}");
 }
 
 /// One assignor serves two groups' consumers, and neither remembers the other's partitions (aiokafka keeps what it
