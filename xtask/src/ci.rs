@@ -45,11 +45,17 @@ pub(crate) fn run(mut flags: Flags, sh: &Shell) -> Result<()> {
     if brokers.skip {
         report.skip("other clients", "--no-kafka");
         report.skip("groups with other clients", "--no-kafka");
+        report.skip("bench of other clients", "--no-kafka");
     } else if brokers.long {
         report.step("other clients", peers::interop);
         report.step("groups with other clients", peers::groups);
+        report.step("bench of other clients", peers::bench_briefly);
     } else {
-        for step in ["other clients", "groups with other clients"] {
+        for step in [
+            "other clients",
+            "groups with other clients",
+            "bench of other clients",
+        ] {
             report.skip(step, "only with --full: they take minutes to build");
         }
     }

@@ -61,6 +61,9 @@ const HELP: &str = "cargo xtask <command>
            members of librdkafka and franz-go beside ottla's in groups, joining and leaving
   peers vectors
            have the other clients write the batches for the codec's tests
+  bench peers [--clients A,B…] [--work A,B…] [--rounds N] [--records N]
+           how much processor time and memory each of the clients takes for the same work, one after another in
+           rounds, through a real broker. All of it takes an hour and writes benches/RESULTS.md
   kafka up [--version V] [--nodes N] [--set k=v]… [--java OPTION]… [--name NAME]
            start real brokers that run on, and print their addresses
   kafka down [--version V] [--name NAME]
@@ -108,6 +111,7 @@ fn run() -> Result<()> {
         Some("vectors") => vectors::command(flags),
         Some("fuzz") => fuzz::run(flags, &sh),
         Some("peers") => peers::command(flags),
+        Some("bench") => peers::bench(flags),
         Some("kafka") => brokers::run(flags),
         Some("help") | None => {
             print!("{HELP}");

@@ -11,11 +11,15 @@ final class Digest {
     private long state = 0xcbf29ce484222325L;
 
     void add(ConsumerRecord<byte[], byte[]> record) {
-        bytes(ByteBuffer.allocate(8).putLong(record.timestamp()).array());
-        nullable(record.key());
-        nullable(record.value());
-        number(record.headers().toArray().length);
-        for (Header header : record.headers()) {
+        add(record.timestamp(), record.key(), record.value(), record.headers().toArray());
+    }
+
+    void add(long timestamp, byte[] key, byte[] value, Header... headers) {
+        bytes(ByteBuffer.allocate(8).putLong(timestamp).array());
+        nullable(key);
+        nullable(value);
+        number(headers.length);
+        for (Header header : headers) {
             nullable(header.key().getBytes(StandardCharsets.UTF_8));
             nullable(header.value());
         }

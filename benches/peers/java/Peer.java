@@ -23,6 +23,9 @@ import org.apache.kafka.common.utils.AppInfoParser;
  *   version
  *   write BROKERS TOPIC PARTITION:CODEC:LEVEL:SET...
  *   read BROKERS TOPIC PARTITION:COUNT...
+ *   produce BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES
+ *   consume BROKERS TOPIC PARTITIONS RECORDS
+ *   latency BROKERS TOPIC RECORDS SIZE
  * </pre>
  */
 public final class Peer {
@@ -39,6 +42,7 @@ public final class Peer {
                 }
             }
             case "read" -> read(args[1], args[2], rest);
+            case "produce", "consume", "latency" -> Measured.run(args[0], args[1], args[2], rest);
             default -> throw new IllegalArgumentException(args[0]);
         }
     }

@@ -106,7 +106,7 @@ final class Records {
     }
 
     /** Knuth's linear congruential generator of 64 bits; what is drawn are its upper 31. */
-    private static final class Random {
+    static final class Random {
         private long state;
 
         Random(long seed) {

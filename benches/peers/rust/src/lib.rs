@@ -1,19 +1,29 @@
 //! What the programs of the clients have in common: their command line, the records they write, the digest of those
-//! they read. See `../README.md`.
+//! they read, what they are measured by. See `../README.md`.
 
 mod digest;
+mod load;
+mod log;
+mod measured;
+mod programs;
 mod readings;
 #[path = "../../../../crates/codec/tests/peers/records.rs"]
 pub mod records;
 mod task;
 
 use std::error::Error;
+use std::time::Instant;
 
 pub use digest::Digest;
+pub use load::{BUFFER_BYTES, Load, digest};
+pub use log::Log;
+pub use measured::{Deliveries, Tally, Times};
+pub use programs::Programs;
 pub use readings::Readings;
 pub use task::{Batch, Codec};
 
 use records::Record;
+use serde_json::{Value, json};
 use task::Task;
 
 /// What goes wrong in a client is told, and ends its program.
@@ -30,6 +40,21 @@ pub trait Client {
 
     /// Reads partitions from their beginnings until [`Readings::is_done`].
     async fn read(brokers: &str, topic: &str, readings: &mut Readings) -> Result<()>;
+
+    /// Sends all of a load as fast as it can, idempotently where it can; how many records were acknowledged.
+    async fn produce(load: &Load) -> Result<usize>;
+
+    /// Reads a topic's partitions from their beginnings until [`Tally::is_done`], as fast as it can.
+    async fn consume(brokers: &str, topic: &str, partitions: i32, tally: &mut Tally) -> Result<()>;
+
+    /// As [`consume`](Self::consume), one owned record after another; only ottla is measured both ways.
+    async fn stream(brokers: &str, topic: &str, partitions: i32, tally: &mut Tally) -> Result<()> {
+        let _ = (brokers, topic, partitions, tally);
+        Err("not measured as a stream".into())
+    }
+
+    /// Sends all of a load, each record when the one before is acknowledged.
+    async fn latency(load: &Load, times: &mut Times) -> Result<()>;
 }
 
 /// The `main` of a client's program.
@@ -59,7 +84,44 @@ pub async fn run<C: Client>() -> Result<()> {
             topic,
             mut readings,
         } => C::read(&brokers, &topic, &mut readings).await,
+        Task::Produce(load) => {
+            let started = Instant::now();
+            let acknowledged = C::produce(&load).await?;
+            let digest = load.digest().to_string();
+            tell(
+                json!({ "records": acknowledged, "digest": digest }),
+                started,
+            )
+        }
+        Task::Consume {
+            brokers,
+            topic,
+            partitions,
+            records,
+            as_stream,
+        } => {
+            let mut tally = Tally::new(records);
+            let started = Instant::now();
+            if as_stream {
+                C::stream(&brokers, &topic, partitions, &mut tally).await?;
+            } else {
+                C::consume(&brokers, &topic, partitions, &mut tally).await?;
+            }
+            tell(tally.to_json(), started)
+        }
+        Task::Latency(load) => {
+            let mut times = Times::default();
+            let started = Instant::now();
+            C::latency(&load, &mut times).await?;
+            tell(times.to_json(), started)
+        }
     }
+}
+
+fn tell(mut result: Value, started: Instant) -> Result<()> {
+    result["secs"] = json!(started.elapsed().as_secs_f64());
+    println!("{result}");
+    Ok(())
 }
 
 /// The version of a crate that this package is locked to.

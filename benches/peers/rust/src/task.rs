@@ -2,11 +2,15 @@
 
 use std::env;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::records::{self, Record};
-use crate::{Readings, Result};
+use crate::{Load, Readings, Result};
 
-const USAGE: &str = "usage: version | write BROKERS TOPIC PARTITION:CODEC:LEVEL:SET… | read BROKERS TOPIC PARTITION:COUNT…";
+const USAGE: &str = "usage: version | write BROKERS TOPIC PARTITION:CODEC:LEVEL:SET… | \
+    read BROKERS TOPIC PARTITION:COUNT… | produce BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES | \
+    consume BROKERS TOPIC PARTITIONS RECORDS | stream BROKERS TOPIC PARTITIONS RECORDS | \
+    latency BROKERS TOPIC RECORDS SIZE";
 
 pub(crate) enum Task {
     Version,
@@ -20,6 +24,15 @@ pub(crate) enum Task {
         topic: String,
         readings: Readings,
     },
+    Produce(Load),
+    Consume {
+        brokers: String,
+        topic: String,
+        partitions: i32,
+        records: usize,
+        as_stream: bool,
+    },
+    Latency(Load),
 }
 
 impl Task {
@@ -41,6 +54,24 @@ impl Task {
                 brokers,
                 topic,
                 readings: Readings::parse(args)?,
+            }),
+            "produce" | "latency" => {
+                let (records, size) = (word()?.parse()?, word()?.parse()?);
+                let mut load = Load::new(brokers, topic, records, size);
+                if command == "latency" {
+                    return Ok(Self::Latency(load));
+                }
+                load.codec = word()?.parse()?;
+                load.linger = Duration::from_millis(word()?.parse()?);
+                load.batch_bytes = word()?.parse()?;
+                Ok(Self::Produce(load))
+            }
+            "consume" | "stream" => Ok(Self::Consume {
+                brokers,
+                topic,
+                partitions: word()?.parse()?,
+                records: word()?.parse()?,
+                as_stream: command == "stream",
             }),
             _ => Err(USAGE.into()),
         }

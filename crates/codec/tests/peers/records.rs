@@ -128,10 +128,10 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Knuth's linear congruential generator of 64 bits; what is drawn are its upper 31.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -139,7 +139,7 @@ impl Random {
         (self.0 >> 33) % bound
     }
 
-    fn word(&mut self) -> &'static str {
+    pub fn word(&mut self) -> &'static str {
         WORDS[self.below(16) as usize]
     }
 

@@ -1,7 +1,7 @@
 //! confluent-kafka, the client in Rust.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use confluent_kafka::common::TopicPartition;
@@ -12,13 +12,62 @@ use confluent_kafka::producer::{
     KafkaProducer, Producer, ProducerConfig, ProducerRecord, ProducerRecordOptionsBuilder,
 };
 use ottla_peers::records::Record;
-use ottla_peers::{Batch, Client, Readings, Result};
+use ottla_peers::{BUFFER_BYTES, Batch, Client, Deliveries, Load, Readings, Result, Tally, Times};
 
 struct ConfluentKafka;
 
 fn properties(of: &[(&str, &str)]) -> HashMap<String, String> {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     of.iter().map(owned).collect()
+}
+
+type BytesProducer = KafkaProducer<Vec<u8>, Vec<u8>>;
+
+/// That of a load's settings.
+fn producer(load: &Load) -> Result<BytesProducer> {
+    let config = ProducerConfig::new(&properties(&[
+        ("bootstrap.servers", &load.brokers),
+        ("enable.idempotence", "true"),
+        ("buffer.memory", &BUFFER_BYTES.to_string()),
+        ("compression.type", load.codec.name()),
+        ("batch.size", &load.batch_bytes.to_string()),
+        ("linger.ms", &load.linger.as_millis().to_string()),
+    ]))?;
+    let (keys, values) = (
+        ByteArraySerializer::default(),
+        ByteArraySerializer::default(),
+    );
+    Ok(BytesProducer::new(config, keys, values)?)
+}
+
+/// A record whose value is lent: this client then copies it once, into its batch.
+fn lent<'a>(load: &Load, value: &'a [u8]) -> Result<ProducerRecord<&'a [u8], &'a [u8]>> {
+    let options = ProducerRecordOptionsBuilder::new()
+        .set_topic(load.topic.clone())
+        .set_value(Some(value))
+        .build()?;
+    Ok(ProducerRecord::with_options(options)?)
+}
+
+/// One that reads partitions from their beginnings.
+async fn consumer(
+    brokers: &str,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+) -> Result<KafkaConsumer<Bytes, Bytes>> {
+    let config = ConsumerConfig::new(&properties(&[
+        ("bootstrap.servers", brokers),
+        ("group.protocol", "consumer"),
+        ("auto.offset.reset", "earliest"),
+        ("enable.auto.commit", "false"),
+        ("max.poll.records", "10000"),
+    ]))?;
+    let (keys, values) = (BytesDeserializer::new(), BytesDeserializer::new());
+    let mut consumer = KafkaConsumer::<Bytes, Bytes>::new(config, keys, values)?;
+    let partitions = partitions.into_iter();
+    let partitions = partitions.map(|index| TopicPartition::new(topic.to_owned(), index));
+    consumer.assign(partitions.collect()).await?;
+    Ok(consumer)
 }
 
 impl Client for ConfluentKafka {
@@ -67,20 +116,7 @@ impl Client for ConfluentKafka {
     }
 
     async fn read(brokers: &str, topic: &str, readings: &mut Readings) -> Result<()> {
-        let config = ConsumerConfig::new(&properties(&[
-            ("bootstrap.servers", brokers),
-            ("group.protocol", "consumer"),
-            ("auto.offset.reset", "earliest"),
-            ("enable.auto.commit", "false"),
-        ]))?;
-        let mut consumer = KafkaConsumer::<Bytes, Bytes>::new(
-            config,
-            BytesDeserializer::new(),
-            BytesDeserializer::new(),
-        )?;
-        let partitions = readings.partitions().into_iter();
-        let partitions = partitions.map(|index| TopicPartition::new(topic.to_owned(), index));
-        consumer.assign(partitions.collect()).await?;
+        let mut consumer = consumer(brokers, topic, readings.partitions()).await?;
         while !readings.is_done() {
             for record in &consumer.poll(Duration::from_secs(1)).await? {
                 readings.add(
@@ -93,6 +129,41 @@ impl Client for ConfluentKafka {
                 );
             }
         }
+        Ok(())
+    }
+
+    async fn produce(load: &Load) -> Result<usize> {
+        let producer = producer(load)?;
+        let mut deliveries = Deliveries::new();
+        for value in load.values() {
+            let delivery = producer.send(lent(load, value)?, None).await?;
+            deliveries.push(async move { delivery.get().await }).await?;
+        }
+        producer.flush().await?;
+        let acknowledged = deliveries.acknowledged().await?;
+        producer.close().await?;
+        Ok(acknowledged)
+    }
+
+    async fn consume(brokers: &str, topic: &str, partitions: i32, tally: &mut Tally) -> Result<()> {
+        let mut consumer = consumer(brokers, topic, 0..partitions).await?;
+        while !tally.is_done() {
+            for record in &consumer.poll(Duration::from_secs(1)).await? {
+                tally.add(record.offset(), record.value().map(|value| &value[..]));
+            }
+        }
+        Ok(())
+    }
+
+    async fn latency(load: &Load, times: &mut Times) -> Result<()> {
+        let producer = producer(load)?;
+        for value in load.values() {
+            let sent = Instant::now();
+            let delivery = producer.send(lent(load, value)?, None).await?;
+            delivery.get().await?;
+            times.add(sent.elapsed());
+        }
+        producer.close().await?;
         Ok(())
     }
 }

@@ -1,14 +1,29 @@
 //! kacrab.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kacrab::common::TopicPartition;
 use kacrab::consumer::Consumer;
 use kacrab::producer::{Producer, ProducerRecord};
 use ottla_peers::records::Record;
-use ottla_peers::{Batch, Client, Readings, Result};
+use ottla_peers::{BUFFER_BYTES, Batch, Client, Deliveries, Load, Readings, Result, Tally, Times};
 
 struct Kacrab;
+
+/// That of a load's settings.
+async fn producer(load: &Load) -> Result<Producer> {
+    let producer = Producer::builder()
+        .set("bootstrap.servers", load.brokers.as_str())
+        .set("enable.idempotence", "true")
+        .set("buffer.memory", BUFFER_BYTES.to_string())
+        .set("compression.type", load.codec.name())
+        .set("batch.size", load.batch_bytes.to_string())
+        .set("linger.ms", load.linger.as_millis().to_string())
+        .build()
+        .await?;
+    Ok(producer)
+}
 
 impl Client for Kacrab {
     fn version() -> Result<String> {
@@ -72,6 +87,50 @@ impl Client for Kacrab {
                 );
             }
         }
+        Ok(())
+    }
+
+    async fn produce(load: &Load) -> Result<usize> {
+        let producer = producer(load).await?;
+        let topic: Arc<str> = load.topic.as_str().into();
+        let mut deliveries = Deliveries::new();
+        for value in load.values() {
+            let record = ProducerRecord::topic_value(Arc::clone(&topic), value.clone());
+            deliveries.push(producer.send(record)?).await?;
+        }
+        producer.flush().await?;
+        let acknowledged = deliveries.acknowledged().await?;
+        producer.close().await?;
+        Ok(acknowledged)
+    }
+
+    async fn consume(brokers: &str, topic: &str, partitions: i32, tally: &mut Tally) -> Result<()> {
+        let mut consumer = Consumer::from_map([
+            ("bootstrap.servers", brokers),
+            ("auto.offset.reset", "earliest"),
+            ("enable.auto.commit", "false"),
+            ("max.poll.records", "10000"),
+        ])
+        .await?;
+        consumer.assign((0..partitions).map(|index| TopicPartition::new(topic, index)))?;
+        while !tally.is_done() {
+            for record in consumer.poll(Duration::from_secs(1)).await?.iter() {
+                tally.add(record.offset, record.value.as_deref());
+            }
+        }
+        Ok(())
+    }
+
+    async fn latency(load: &Load, times: &mut Times) -> Result<()> {
+        let producer = producer(load).await?;
+        let topic: Arc<str> = load.topic.as_str().into();
+        for value in load.values() {
+            let sent = Instant::now();
+            let record = ProducerRecord::topic_value(Arc::clone(&topic), value.clone());
+            producer.send(record)?.await?;
+            times.add(sent.elapsed());
+        }
+        producer.close().await?;
         Ok(())
     }
 }

@@ -1,13 +1,45 @@
 //! krafka. Its snappy and LZ4 have no levels.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use krafka::consumer::AutoOffsetReset;
+use krafka::producer::Producer;
 use krafka::{Compression, Kafka};
 use ottla_peers::records::Record;
-use ottla_peers::{Batch, Client, Codec, Readings, Result};
+use ottla_peers::{
+    BUFFER_BYTES, Batch, Client, Codec, Deliveries, Load, Readings, Result, Tally, Times,
+};
 
 struct Krafka;
+
+/// How many records a poll may return, and be held for the next: of short ones, several fetches. With the 500 of the
+/// default it asks the broker for each poll again.
+const POLL_RECORDS: i32 = 100_000;
+
+fn compression(codec: Codec) -> Compression {
+    match codec {
+        Codec::None => Compression::None,
+        Codec::Gzip => Compression::Gzip,
+        Codec::Snappy => Compression::Snappy,
+        Codec::Lz4 => Compression::Lz4,
+        Codec::Zstd => Compression::Zstd,
+    }
+}
+
+/// That of a load's settings.
+async fn producer(load: &Load) -> Result<Producer> {
+    let kafka = Kafka::builder(&load.brokers).connect().await?;
+    let producer = kafka
+        .producer()
+        .idempotent(true)
+        .buffer_memory(BUFFER_BYTES)
+        .compression(compression(load.codec))
+        .batch_size(load.batch_bytes)
+        .linger(load.linger)
+        .build()
+        .await?;
+    Ok(producer)
+}
 
 impl Client for Krafka {
     fn version() -> Result<String> {
@@ -16,16 +48,9 @@ impl Client for Krafka {
 
     async fn write(brokers: &str, topic: &str, batch: &Batch, records: Vec<Record>) -> Result<()> {
         let kafka = Kafka::builder(brokers).connect().await?;
-        let compression = match batch.codec {
-            Codec::None => Compression::None,
-            Codec::Gzip => Compression::Gzip,
-            Codec::Snappy => Compression::Snappy,
-            Codec::Lz4 => Compression::Lz4,
-            Codec::Zstd => Compression::Zstd,
-        };
         let producer = kafka
             .producer()
-            .compression(compression)
+            .compression(compression(batch.codec))
             .compression_level(batch.level)
             .batch_size(1 << 20)
             .linger(Duration::from_secs(1))
@@ -71,6 +96,50 @@ impl Client for Krafka {
                 );
             }
         }
+        Ok(())
+    }
+
+    async fn produce(load: &Load) -> Result<usize> {
+        let producer = producer(load).await?;
+        let mut deliveries = Deliveries::new();
+        for value in load.values() {
+            let record = krafka::Record::new(&load.topic, value.clone());
+            deliveries.push(producer.enqueue(record).await?).await?;
+        }
+        producer.flush().await?;
+        let acknowledged = deliveries.acknowledged().await?;
+        producer.close().await?;
+        Ok(acknowledged)
+    }
+
+    async fn consume(brokers: &str, topic: &str, partitions: i32, tally: &mut Tally) -> Result<()> {
+        let kafka = Kafka::builder(brokers).connect().await?;
+        let consumer = kafka
+            .consumer_without_group()
+            .auto_offset_reset(AutoOffsetReset::Earliest)
+            .max_poll_records(POLL_RECORDS)
+            .max_buffered_records(POLL_RECORDS)
+            .build()
+            .await?;
+        consumer.assign(topic, (0..partitions).collect()).await?;
+        while !tally.is_done() {
+            for record in consumer.poll(Duration::from_secs(1)).await? {
+                tally.add(record.offset, record.value.as_deref());
+            }
+        }
+        consumer.close().await?;
+        Ok(())
+    }
+
+    async fn latency(load: &Load, times: &mut Times) -> Result<()> {
+        let producer = producer(load).await?;
+        for value in load.values() {
+            let sent = Instant::now();
+            let record = krafka::Record::new(&load.topic, value.clone());
+            drop(producer.send(record).await?);
+            times.add(sent.elapsed());
+        }
+        producer.close().await?;
         Ok(())
     }
 }

@@ -1,10 +1,16 @@
 //! ottla, in the place of a peer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ottla::{Compression, Header, StartFrom, TopicPartition};
+use futures_util::StreamExt as _;
+use ottla::{Compression, Consumer, Header, Producer, StartFrom, TopicPartition};
 use ottla_peers::records::Record;
-use ottla_peers::{Batch, Client, Codec, Readings, Result};
+use ottla_peers::{
+    BUFFER_BYTES, Batch, Client, Codec, Deliveries, Load, Readings, Result, Tally, Times,
+};
+
+/// How long closing may take.
+const CLOSING: Duration = Duration::from_secs(10);
 
 struct Ottla;
 
@@ -12,6 +18,42 @@ fn connect(brokers: &str) -> Result<ottla::Client> {
     Ok(ottla::Client::builder()
         .bootstrap_servers(brokers)
         .build()?)
+}
+
+fn compression(codec: Codec) -> Compression {
+    match codec {
+        Codec::None => Compression::None,
+        Codec::Gzip => Compression::Gzip,
+        Codec::Snappy => Compression::Snappy,
+        Codec::Lz4 => Compression::Lz4,
+        Codec::Zstd => Compression::Zstd,
+    }
+}
+
+/// That of a load's settings.
+fn producer(load: &Load) -> Result<Producer> {
+    let producer = connect(&load.brokers)?
+        .producer()
+        .memory(BUFFER_BYTES)
+        .linger(load.linger)
+        .batch_size(load.batch_bytes)
+        .compression(compression(load.codec))
+        .build()?;
+    Ok(producer)
+}
+
+/// One that reads partitions from their beginnings.
+fn consumer(
+    brokers: &str,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+) -> Result<Consumer> {
+    let consumer = connect(brokers)?.consumer().build()?;
+    consumer.assign(partitions.into_iter().map(|index| {
+        let partition = TopicPartition::new(topic, index);
+        (partition, StartFrom::Beginning)
+    }))?;
+    Ok(consumer)
 }
 
 impl Client for Ottla {
@@ -25,13 +67,7 @@ impl Client for Ottla {
             .producer()
             .linger(Duration::from_secs(1))
             .batch_size(1 << 20)
-            .compression(match batch.codec {
-                Codec::None => Compression::None,
-                Codec::Gzip => Compression::Gzip,
-                Codec::Snappy => Compression::Snappy,
-                Codec::Lz4 => Compression::Lz4,
-                Codec::Zstd => Compression::Zstd,
-            });
+            .compression(compression(batch.codec));
         if let Some(level) = batch.level {
             builder = builder.compression_level(level);
         }
@@ -59,17 +95,12 @@ impl Client for Ottla {
         for delivery in deliveries {
             delivery.await?;
         }
-        producer.close(Duration::from_secs(10)).await?;
+        producer.close(CLOSING).await?;
         Ok(())
     }
 
     async fn read(brokers: &str, topic: &str, readings: &mut Readings) -> Result<()> {
-        let mut consumer = connect(brokers)?.consumer().build()?;
-        let partitions = readings.partitions().into_iter();
-        consumer.assign(partitions.map(|index| {
-            let partition = TopicPartition::new(topic, index);
-            (partition, StartFrom::Beginning)
-        }))?;
+        let mut consumer = consumer(brokers, topic, readings.partitions())?;
         while !readings.is_done() {
             let batch = consumer.next().await?.ok_or("closed")?;
             let partition = batch.partition().partition;
@@ -85,6 +116,55 @@ impl Client for Ottla {
                 );
             }
         }
+        Ok(())
+    }
+
+    async fn produce(load: &Load) -> Result<usize> {
+        let producer = producer(load)?;
+        let mut deliveries = Deliveries::new();
+        for value in load.values() {
+            let record = ottla::Record::to(&load.topic).value(value);
+            deliveries.push(producer.send(record).await?).await?;
+        }
+        producer.flush().await;
+        let acknowledged = deliveries.acknowledged().await?;
+        producer.close(CLOSING).await?;
+        Ok(acknowledged)
+    }
+
+    async fn consume(brokers: &str, topic: &str, partitions: i32, tally: &mut Tally) -> Result<()> {
+        let mut consumer = consumer(brokers, topic, 0..partitions)?;
+        while !tally.is_done() {
+            for record in &consumer.next().await?.ok_or("closed")? {
+                let record = record?;
+                tally.add(record.offset(), record.value());
+            }
+        }
+        consumer.close(CLOSING).await;
+        Ok(())
+    }
+
+    async fn stream(brokers: &str, topic: &str, partitions: i32, tally: &mut Tally) -> Result<()> {
+        let mut consumer = consumer(brokers, topic, 0..partitions)?;
+        let mut records = consumer.records();
+        while !tally.is_done() {
+            let record = records.next().await.ok_or("closed")??;
+            tally.add(record.offset, record.value.as_deref());
+        }
+        drop(records);
+        consumer.close(CLOSING).await;
+        Ok(())
+    }
+
+    async fn latency(load: &Load, times: &mut Times) -> Result<()> {
+        let producer = producer(load)?;
+        for value in load.values() {
+            let sent = Instant::now();
+            let record = ottla::Record::to(&load.topic).value(value);
+            producer.send(record).await?.await?;
+            times.add(sent.elapsed());
+        }
+        producer.close(CLOSING).await?;
         Ok(())
     }
 }

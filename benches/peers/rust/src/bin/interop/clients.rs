@@ -1,7 +1,5 @@
 //! The clients: what each can be told to write, and how its program is started.
 
-use std::path::{Path, PathBuf};
-
 use ottla_peers::Codec;
 
 /// A client and what it offers.
@@ -107,36 +105,5 @@ impl Peer {
     /// Whether the client's records can be those of this case.
     pub(crate) fn can(&self, case: &Case) -> bool {
         self.lacks.is_none() || case.set != "parts"
-    }
-}
-
-/// Where the programs are that are not built beside this one.
-#[derive(Debug)]
-pub(crate) struct Programs {
-    pub(crate) franz_go: PathBuf,
-    pub(crate) java: PathBuf,
-    pub(crate) class_path: String,
-}
-
-impl Programs {
-    /// The words that start a client's program.
-    pub(crate) fn command(&self, peer: &Peer, beside: &Path) -> Vec<String> {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        match peer.name {
-            "franz-go" => vec![text(&self.franz_go)],
-            "java" => [
-                "-XX:TieredStopAtLevel=1",
-                "-XX:+UseSerialGC",
-                "-cp",
-                &self.class_path,
-                "Peer",
-            ]
-            .into_iter()
-            .fold(vec![text(&self.java)], |mut words, word| {
-                words.push(word.to_owned());
-                words
-            }),
-            name => vec![text(&beside.join(name))],
-        }
     }
 }

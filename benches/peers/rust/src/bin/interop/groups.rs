@@ -53,8 +53,8 @@ impl Run {
         let (brokers, topic) = (self.brokers.clone(), case.to_owned());
         let ottla = ottla.to_owned();
         let peer = match client {
-            "franz-go" => vec![self.programs.franz_go.clone(), "member".into()],
-            name => vec![self.beside.join(format!("{name}-member"))],
+            "franz-go" => vec![self.programs.franz_go().to_owned(), "member".into()],
+            name => vec![self.programs.beside(&format!("{name}-member"))],
         };
         // A task of its own, so that a failure is told and the others go on.
         let shared = tokio::spawn(async move {

@@ -10,7 +10,6 @@
 
 mod clients;
 mod groups;
-mod log;
 mod matrix;
 #[path = "../../../../../../tests/api/support/mixed/mod.rs"]
 mod mixed;
@@ -18,18 +17,20 @@ mod program;
 mod vectors;
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use ottla_peers::{Batch, Codec, Digest, Result, records};
+use ottla_peers::{Batch, Codec, Digest, Log, Programs, Result, records};
 
-use clients::{Case, PEERS, Peer, Programs};
-use log::Log;
+use clients::{Case, PEERS, Peer};
 use matrix::{Cell, Matrix};
 use program::Output;
 
 const USAGE: &str =
     "usage: interop BROKERS FRANZ_GO JAVA CLASS_PATH table [--all] | vectors DIR | groups OTTLA";
+
+/// For programs that end soon.
+const JAVA_OPTIONS: [&str; 2] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -40,15 +41,7 @@ async fn main() -> Result<ExitCode> {
     let run = Run {
         brokers: brokers.clone(),
         log: Log::connect(brokers)?,
-        programs: Programs {
-            franz_go: franz_go.into(),
-            java: java.into(),
-            class_path: class_path.clone(),
-        },
-        beside: env::current_exe()?
-            .parent()
-            .ok_or("no directory")?
-            .to_owned(),
+        programs: Programs::new(franz_go, java, class_path, &JAVA_OPTIONS)?,
     };
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
     match command[..] {
@@ -64,7 +57,6 @@ struct Run {
     brokers: String,
     log: Log,
     programs: Programs,
-    beside: PathBuf,
 }
 
 impl Run {
@@ -182,7 +174,7 @@ impl Run {
     }
 
     async fn run(&self, peer: &Peer, args: Vec<String>) -> Result<Output> {
-        program::run(&self.programs.command(peer, &self.beside), &args).await
+        program::run(&self.programs.command(peer.name), &args).await
     }
 }
 

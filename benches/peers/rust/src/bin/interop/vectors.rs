@@ -11,7 +11,7 @@ use ottla_codec::records::Batches;
 use ottla_peers::Result;
 
 use crate::clients::Peer;
-use crate::log::Log;
+use ottla_peers::Log;
 
 /// Two files: the batches of all cases behind each other, and what they are.
 pub(crate) async fn write(

@@ -1,4 +1,4 @@
-//! The broker's side: topics for the writers, and the bytes that they have left there.
+//! The broker's side: topics for the programs, and what they have left there.
 
 use std::time::Duration;
 
@@ -6,18 +6,27 @@ use bytes::Bytes;
 use ottla::{Admin, Client, NewTopic};
 use ottla_codec::Uuid;
 use ottla_codec::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use ottla_codec::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
 use ottla_codec::messages::metadata::{MetadataRequest, MetadataRequestTopic};
-use ottla_peers::Result;
 use tokio::time::{Instant, sleep};
+
+use crate::Result;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Log {
+/// What a program wants to know of a broker that its client does not say.
+pub struct Log {
     admin: Admin,
 }
 
 impl Log {
-    pub(crate) fn connect(brokers: &str) -> Result<Self> {
+    /// For the one broker at this address.
+    ///
+    /// # Errors
+    /// It is no address.
+    pub fn connect(brokers: &str) -> Result<Self> {
         let client = Client::builder().bootstrap_servers(brokers).build()?;
         Ok(Self {
             admin: client.admin().with_timeout(PATIENCE),
@@ -25,7 +34,10 @@ impl Log {
     }
 
     /// Creates a topic that keeps old records, and waits until it has leaders.
-    pub(crate) async fn create(&self, topic: &str, partitions: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// The broker refuses, or there are none in time.
+    pub async fn create(&self, topic: &str, partitions: usize) -> Result<()> {
         let new = NewTopic::new(topic)
             .partitions(partitions.try_into()?)
             .replication_factor(1)
@@ -48,8 +60,51 @@ impl Log {
         Err(format!("{topic} has no leaders").into())
     }
 
-    /// All batches of a partition, as the broker has them. There is one broker.
-    pub(crate) async fn fetch(&self, topic: &str, partition: i32) -> Result<Bytes> {
+    /// Deletes a topic.
+    ///
+    /// # Errors
+    /// The broker refuses.
+    pub async fn delete(&self, topic: &str) -> Result<()> {
+        for (_, outcome) in self.admin.delete_topics([topic]).await? {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Where each partition of a topic ends.
+    ///
+    /// # Errors
+    /// The broker does not say.
+    pub async fn ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>> {
+        const LATEST: i64 = -1;
+        let asked = (0..partitions).map(|partition_index| ListOffsetsPartition {
+            partition_index,
+            timestamp: LATEST,
+            ..Default::default()
+        });
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![ListOffsetsTopic {
+                name: topic.to_owned(),
+                partitions: asked.collect(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let response = self.admin.raw_request(None, &request).await?;
+        let answers = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let ends = answers.map(|answer| match answer.error_code {
+            0 => Ok(answer.offset),
+            code => Err(format!("error {code} for the end of {topic}").into()),
+        });
+        ends.collect()
+    }
+
+    /// All batches of a partition, as the broker has them.
+    ///
+    /// # Errors
+    /// There are none.
+    pub async fn fetch(&self, topic: &str, partition: i32) -> Result<Bytes> {
         let topic_id = self.topic_id(topic).await?;
         let request = FetchRequest {
             max_bytes: 1 << 22,
