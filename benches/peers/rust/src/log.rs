@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla::{Admin, Client, NewTopic};
 use ottla_codec::Uuid;
+use ottla_codec::messages::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use ottla_codec::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_codec::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
@@ -98,6 +99,29 @@ impl Log {
             code => Err(format!("error {code} for the end of {topic}").into()),
         });
         ends.collect()
+    }
+
+    /// How many bytes all of a topic's batches have.
+    ///
+    /// # Errors
+    /// The broker does not say.
+    pub async fn bytes(&self, topic: &str, partitions: i32) -> Result<i64> {
+        let asked = DescribableLogDirTopic {
+            topic: topic.to_owned(),
+            partitions: (0..partitions).collect(),
+            ..Default::default()
+        };
+        let request = DescribeLogDirsRequest {
+            topics: Some(vec![asked]),
+            ..Default::default()
+        };
+        let response = self.admin.raw_request(None, &request).await?;
+        if let Some(dir) = response.results.iter().find(|dir| dir.error_code != 0) {
+            return Err(format!("error {} for the size of {topic}", dir.error_code).into());
+        }
+        let topics = response.results.iter().flat_map(|dir| &dir.topics);
+        let partitions = topics.flat_map(|topic| &topic.partitions);
+        Ok(partitions.map(|partition| partition.partition_size).sum())
     }
 
     /// All batches of a partition, as the broker has them.

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use ottla_peers::{Log, Programs, Result};
 
-use measurement::Measurement;
+use measurement::{Logged, Measurement};
 use results::{Cell, Conditions, Table};
 use works::{CLIENTS, Contender, Kind, PARTITIONS, WORKS, Work};
 
@@ -197,8 +197,11 @@ impl Bench {
     async fn run(&self, work: &Work, contender: &Contender, topic: &str) -> Result<Measurement> {
         let args = work.args(contender.command, &self.brokers, topic);
         let run = child::run(&self.programs.command(contender.client), &args)?;
-        let ends = self.log.ends(topic, PARTITIONS).await?;
-        Measurement::of(work, &run, &ends)
+        let logged = Logged {
+            ends: self.log.ends(topic, PARTITIONS).await?,
+            bytes: self.log.bytes(topic, PARTITIONS).await?,
+        };
+        Measurement::of(work, &run, &logged)
     }
 }
 

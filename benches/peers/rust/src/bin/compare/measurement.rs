@@ -20,15 +20,25 @@ pub(crate) struct Measurement {
     /// Microseconds to an acknowledgement: half of the records, and 99 of 100.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// Bytes of the log for each record.
+    pub(crate) logged: f64,
+}
+
+/// What the broker has of a topic after a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Logged {
+    /// Where each partition ends.
+    pub(crate) ends: Vec<i64>,
+    pub(crate) bytes: i64,
 }
 
 impl Measurement {
-    /// Of a run over a topic with these ends.
+    /// Of a run over a topic that has then this.
     ///
     /// # Errors
     /// What it says it did, or what the log has, is not the work.
-    pub(crate) fn of(work: &Work, run: &Run, ends: &[i64]) -> Result<Self> {
-        let written: i64 = ends.iter().sum();
+    pub(crate) fn of(work: &Work, run: &Run, logged: &Logged) -> Result<Self> {
+        let written: i64 = logged.ends.iter().sum();
         if written != work.records as i64 {
             return Err(format!("the log has {written} of {} records", work.records).into());
         }
@@ -41,7 +51,7 @@ impl Measurement {
                 }
             }
             Kind::Consume => {
-                let offsets = ends.iter().map(|end| end * (end - 1) / 2).sum();
+                let offsets = logged.ends.iter().map(|end| end * (end - 1) / 2).sum();
                 expect(&run.told, "offsets", offsets)?;
                 expect(&run.told, "bytes", (work.records * work.size) as i64)?;
             }
@@ -55,6 +65,7 @@ impl Measurement {
             memory: run.resident_bytes as f64 / 1e6,
             p50: number("p50_us").unwrap_or_default(),
             p99: number("p99_us").unwrap_or_default(),
+            logged: logged.bytes as f64 / records,
         })
     }
 }

@@ -10,6 +10,13 @@ use ottla_peers::{BUFFER_BYTES, Result};
 use crate::measurement::{Measurement, Median};
 use crate::works::{BATCH_BYTES, Kind, LINGER_MS, PARTITIONS, Work};
 
+/// A column's title and numbers.
+type Column = (&'static str, fn(&Measurement) -> f64);
+
+const CPU: Column = ("CPU, µs a record", |run| run.cpu);
+const RATE: Column = ("thousand records a second", |run| run.rate / 1e3);
+const MEMORY: Column = ("peak memory, MB", |run| run.memory);
+
 /// A contender's runs of a work.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
@@ -78,18 +85,20 @@ impl fmt::Display for Table {
     /// In Markdown, those that take the least first.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "### {}\n", self.title())?;
-        let columns: &[(&str, fn(&Measurement) -> f64)] = match self.work.kind {
+        let columns: &[Column] = match self.work.kind {
             Kind::Latency => &[
                 ("p50, µs", |run| run.p50),
                 ("p99, µs", |run| run.p99),
-                ("CPU, µs a record", |run| run.cpu),
-                ("peak memory, MB", |run| run.memory),
+                CPU,
+                MEMORY,
             ],
-            _ => &[
-                ("CPU, µs a record", |run| run.cpu),
-                ("thousand records a second", |run| run.rate / 1e3),
-                ("peak memory, MB", |run| run.memory),
+            Kind::Produce => &[
+                CPU,
+                RATE,
+                MEMORY,
+                ("bytes a record in the log", |run| run.logged),
             ],
+            Kind::Consume => &[CPU, RATE, MEMORY],
         };
         write!(f, "| client |")?;
         for (name, _) in columns {
@@ -174,12 +183,12 @@ pub(crate) fn page(tables: &[Table], conditions: &Conditions) -> String {
          machine.\n\
          - Load average over five minutes: {} when it began, {} when it ended. Above {cores}, others had work to do \
          meanwhile: rates and latencies are then theirs as well, CPU a record less so.\n\
-         - {} rounds, in which every client had a turn after another, each round begun by another client, after one \
-         round that did not count. Medians; ± is half of the distance from the least to the greatest. What is closer \
-         together says nothing.\n\
+         - Rounds that count: {}, after one that does not; in each, every client has its turn, and another client the \
+         first. Medians; ± is half of the distance from the least to the greatest. What is closer together says \
+         nothing.\n\
          - {PARTITIONS} partitions, replication 1; acks=all, idempotent but for rskafka, which cannot be; linger \
          {LINGER_MS} ms, batches of {} KiB, {} MiB of memory for records where a client has that setting; each codec \
-         at the client's own default level; checksums checked. Latency: linger 0.\n\
+         at the client's own default level, of which the log's size tells; checksums checked. Latency: linger 0.\n\
          - Values are lines of JSON, a MiB of different ones again and again, without keys. What is consumed was \
          written by Java's client.\n\
          - CPU is user and system time of the whole process from its start to its end, memory the most that it had \
