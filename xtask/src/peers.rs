@@ -76,7 +76,7 @@ pub(crate) fn bench(mut flags: Flags) -> Result<()> {
     Programs::build(Profile::Release)?.run("compare", &args)
 }
 
-/// That everybody still does all of the work; says nothing of how fast.
+/// That the programs still do the work; says nothing of how fast.
 pub(crate) fn bench_briefly() -> Result<()> {
     let args = ["--rounds", "1", "--records", "10000"];
     Programs::build(Profile::Dev)?.run("compare", &args)

@@ -64,7 +64,7 @@ async fn main() -> Result<ExitCode> {
         fs::write(dir.join("RESULTS.md"), results::page(&tables, &conditions))?;
         fs::write(dir.join("results.svg"), chart::svg(&tables))?;
     }
-    Ok(match tables.iter().all(Table::is_whole) {
+    Ok(match results::are_sound(&tables) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
