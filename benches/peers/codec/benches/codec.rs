@@ -1,9 +1,12 @@
-//! The codec beside the kafka-protocol crate: the same bytes decoded and walked, the same records encoded.
+//! The codec beside the kafka-protocol and kacrab-protocol crates: the same bytes decoded and walked, the same records
+//! encoded.
 
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use kacrab_protocol::generated as kacrab;
+use kacrab_protocol::record as kacrab_records;
 use kafka_protocol::messages as peer;
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::records as peer_records;
@@ -138,6 +141,27 @@ fn fetch(c: &mut Criterion) {
             total
         });
     });
+    group.bench_function("kacrab-protocol", |b| {
+        b.iter(|| {
+            let mut frame = black_box(&bytes).clone();
+            let response = kacrab::FetchResponseData::read(&mut frame, 16).expect("it decodes");
+            let mut total = 0;
+            for partition in response
+                .responses
+                .iter()
+                .flat_map(|topic| &topic.partitions)
+            {
+                let mut records = partition.records.clone().expect("records");
+                for batch in kacrab_records::decode_batches(&mut records).expect("valid") {
+                    for record in &batch.records {
+                        let offset = batch.base_offset as usize + record.offset_delta as usize;
+                        total += record.value.as_ref().map_or(0, Bytes::len) + offset;
+                    }
+                }
+            }
+            total
+        });
+    });
     group.finish();
 }
 
@@ -182,7 +206,43 @@ fn encode(c: &mut Criterion) {
             BatchSize::LargeInput,
         );
     });
+    let batches: Vec<_> = values.chunks(BATCH_RECORDS).map(kacrab_batch).collect();
+    group.bench_function("kacrab-protocol", |b| {
+        b.iter_batched_ref(
+            || BytesMut::with_capacity(records.len() * (VALUE_BYTES + 16)),
+            |out| {
+                for batch in black_box(&batches) {
+                    batch.encode(out).expect("it encodes");
+                }
+            },
+            BatchSize::LargeInput,
+        );
+    });
     group.finish();
+}
+
+fn kacrab_batch(values: &[Bytes]) -> kacrab_records::RecordBatch {
+    let record = |(index, value): (usize, &Bytes)| kacrab_records::Record {
+        attributes: 0,
+        timestamp_delta: 0,
+        offset_delta: index as i32,
+        key: None,
+        value: Some(value.clone()),
+        headers: Vec::new(),
+    };
+    kacrab_records::RecordBatch {
+        base_offset: 0,
+        partition_leader_epoch: -1,
+        magic: 2,
+        attributes: 0,
+        last_offset_delta: values.len() as i32 - 1,
+        first_timestamp: 1_777_893_742_000,
+        max_timestamp: 1_777_893_742_000,
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+        records: values.iter().enumerate().map(record).collect(),
+    }
 }
 
 /// 1,000 topics of 20 partitions with three replicas.
@@ -223,6 +283,12 @@ fn metadata(c: &mut Criterion) {
             peer::MetadataResponse::decode(&mut black_box(&bytes).clone(), 12).expect("it decodes")
         });
     });
+    group.bench_function("kacrab-protocol", |b| {
+        b.iter(|| {
+            kacrab::MetadataResponseData::read(&mut black_box(&bytes).clone(), 12)
+                .expect("it decodes")
+        });
+    });
     group.finish();
 }
 
@@ -251,6 +317,12 @@ fn join_group(c: &mut Criterion) {
     group.bench_function("kafka-protocol", |b| {
         b.iter(|| {
             peer::JoinGroupResponse::decode(&mut black_box(&bytes).clone(), 9).expect("it decodes")
+        });
+    });
+    group.bench_function("kacrab-protocol", |b| {
+        b.iter(|| {
+            kacrab::JoinGroupResponseData::read(&mut black_box(&bytes).clone(), 9)
+                .expect("it decodes")
         });
     });
     // What no decoder into a `String` and a `Bytes` for each member can be below.
