@@ -125,7 +125,7 @@ impl Run {
             self.progress
                 .advance(self.deliveries.seen() - before, bytes as u64);
         }
-        Ok(match self.source.is_at_end() {
+        Ok(match self.source.is_at_end().await {
             true => End::Reached,
             false => End::Missed,
         })

@@ -7,14 +7,20 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
 
 use snafu::{ResultExt, Snafu};
-use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::lines::{Chunks, Delimiter, Piece};
 
 /// How many chunks are read ahead.
 const READ_AHEAD: usize = 2;
+
+/// How long the reader may take to find that nothing follows. It takes no time, but for its turn on a busy machine,
+/// unless somebody holds a pipe or a terminal open.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// What can go wrong with a source.
 #[derive(Debug, Snafu)]
@@ -76,9 +82,13 @@ impl Source {
         self.full.recv().await
     }
 
-    /// Whether the end is known to have come. If not, what comes next is lost.
-    pub(crate) fn is_at_end(&mut self) -> bool {
-        matches!(self.full.try_recv(), Err(TryRecvError::Disconnected))
+    /// Whether nothing follows. What does is lost, and of what is not there within a second it is not known.
+    ///
+    /// # Cancel safety
+    ///
+    /// What follows may be lost by a drop.
+    pub(crate) async fn is_at_end(&mut self) -> bool {
+        matches!(timeout(LAST_LOOK, self.full.recv()).await, Ok(None))
     }
 
     /// Takes a chunk's memory back for another one.
@@ -167,8 +177,27 @@ mod tests {
                 Err(error) => return (read, Some(error)),
             }
         }
-        assert!(source.is_at_end());
+        assert!(source.is_at_end().await);
         (read, None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_may_take_the_reader_a_moment_to_find() {
+        let source = || {
+            let (sender, full) = mpsc::channel(READ_AHEAD);
+            let (empty, _) = std_mpsc::channel();
+            (sender, Source { full, empty })
+        };
+        let (reader, mut ends) = source();
+        tokio::spawn(async move {
+            tokio::time::sleep(LAST_LOOK / 2).await;
+            drop(reader);
+        });
+        assert!(ends.is_at_end().await);
+        let (reader, mut goes_on) = source();
+        reader.send(Ok(Input::TooLarge { size: 1 })).await.unwrap();
+        assert!(!goes_on.is_at_end().await);
+        assert!(!goes_on.is_at_end().await, "nobody knows");
     }
 
     #[tokio::test]
