@@ -5,7 +5,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,11 +18,10 @@ use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::messages::offset_commit::OffsetCommitRequest;
 use ottla_codec::messages::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use ottla_fake::{FakeCluster, LoggedRequest, Record};
-use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
 use super::{Fixture, tp};
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, seeds};
 
 const PARTITIONS: i32 = 4;
 const STEPS: usize = 120;
@@ -442,38 +440,18 @@ async fn run(seed: u64) -> Traces {
 }
 
 fn run_alone(seed: u64) -> Traces {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(run(seed))
+    seeds::alone(run(seed))
 }
 
 #[test]
 fn what_is_handed_out_is_what_is_live_in_order_and_once() {
-    let seeds = match std::env::var("OTTLA_TEST_SEED") {
-        Ok(seed) => {
-            let seed: u64 = seed.parse().expect("OTTLA_TEST_SEED is a number");
-            seed..seed + 1
-        }
-        Err(_) if std::env::var_os("OTTLA_TEST_LONG").is_some() => 0..10_000,
-        Err(_) => 0..100,
-    };
     let (mut runs, mut delivered, mut committed, mut requests) = (0, 0, 0, 0);
-    for seed in seeds {
-        match catch_unwind(AssertUnwindSafe(|| run_alone(seed))) {
-            Ok(traces) => {
-                runs += 1;
-                delivered += traces.delivered;
-                committed += traces.committed;
-                requests += traces.requests.len();
-            }
-            Err(panic) => {
-                eprintln!("failing seed: {seed}; OTTLA_TEST_SEED={seed} runs it alone");
-                resume_unwind(panic);
-            }
-        }
+    for seed in seeds::chosen(100, 10_000) {
+        let traces = seeds::told(seed, run_alone);
+        runs += 1;
+        delivered += traces.delivered;
+        committed += traces.committed;
+        requests += traces.requests.len();
     }
     eprintln!(
         "{runs} runs: {delivered} records handed out, {committed} offsets committed, {requests} requests"

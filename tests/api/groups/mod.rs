@@ -17,5 +17,5 @@ mod real;
 mod seeded;
 mod sharing;
 mod static_members;
-mod subject;
+pub(crate) mod subject;
 mod subscriptions;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,7 +15,6 @@ use ottla::{
     AutoOffsetReset, Client, Consumer, ErrorKind, MemberState, RecordBatch, TopicPartition,
 };
 use ottla_fake::{FakeCluster, LoggedRequest, Record, Release};
-use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -23,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::chaos::break_things;
 use super::history::{Counts, History, Id};
 use super::subject::{MAX_POLL, SESSION, with_strategy};
-use crate::support::fake;
+use crate::support::{fake, seeds};
 
 /// The fake's wall clock, which requests carry.
 const START_MS: u64 = 1_700_000_000_000;
@@ -406,12 +405,7 @@ async fn run(seed: u64) -> Traces {
 }
 
 fn run_alone(seed: u64) -> Traces {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(run(seed))
+    seeds::alone(run(seed))
 }
 
 /// What some runs came to.
@@ -435,38 +429,20 @@ fn run_some(seeds: &Mutex<Range<u64>>) -> Totals {
     let mut totals = Totals::default();
     let next = || seeds.lock().expect("no panic").next();
     while let Some(seed) = next() {
-        match catch_unwind(AssertUnwindSafe(|| run_alone(seed))) {
-            Ok(traces) => {
-                totals.add(Totals {
-                    runs: 1,
-                    counts: traces.counts,
-                    requests: traces.requests.len(),
-                });
-            }
-            Err(panic) => {
-                eprintln!("failing seed: {seed}; OTTLA_TEST_SEED={seed} runs it alone");
-                resume_unwind(panic);
-            }
-        }
+        let traces = seeds::told(seed, run_alone);
+        totals.add(Totals {
+            runs: 1,
+            counts: traces.counts,
+            requests: traces.requests.len(),
+        });
     }
     totals
 }
 
 #[test]
 fn whatever_breaks_the_group_shares_its_partitions_and_reads_everything() {
-    let seeds = match std::env::var("OTTLA_TEST_SEED") {
-        Ok(seed) => {
-            let number = |text: &str| text.parse().expect("OTTLA_TEST_SEED is a number, or two");
-            match seed.split_once("..") {
-                Some((first, end)) => number(first)..number(end),
-                None => number(&seed)..number(&seed) + 1,
-            }
-        }
-        Err(_) if crate::support::long_runs() => 0..10_000,
-        Err(_) => 0..50,
-    };
     let began = std::time::Instant::now();
-    let seeds = Mutex::new(seeds);
+    let seeds = Mutex::new(seeds::chosen(50, 10_000));
     let mut totals = Totals::default();
     thread::scope(|scope| {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);

@@ -16,25 +16,25 @@ use tokio::time::timeout;
 use crate::support::{PATIENCE, eventually, fake, real};
 
 /// The shortest that brokers allow.
-pub(super) const SESSION: Duration = Duration::from_secs(6);
-pub(super) const MAX_POLL: Duration = Duration::from_secs(20);
+pub(crate) const SESSION: Duration = Duration::from_secs(6);
+pub(crate) const MAX_POLL: Duration = Duration::from_secs(20);
 
 /// A topic, a group, and a client.
-pub(super) struct Subject {
-    pub(super) client: Client,
-    pub(super) topic: String,
-    pub(super) group: String,
+pub(crate) struct Subject {
+    pub(crate) client: Client,
+    pub(crate) topic: String,
+    pub(crate) group: String,
     /// The cluster, if it is a fake one.
-    pub(super) cluster: Option<FakeCluster>,
+    pub(crate) cluster: Option<FakeCluster>,
 }
 
 impl Subject {
     /// On a fake cluster with three brokers.
-    pub(super) async fn fake(partitions: i32) -> Self {
+    pub(crate) async fn fake(partitions: i32) -> Self {
         Self::fake_with(partitions, |cluster| cluster).await
     }
 
-    pub(super) async fn fake_with(
+    pub(crate) async fn fake_with(
         partitions: i32,
         configure: impl FnOnce(FakeClusterBuilder) -> FakeClusterBuilder,
     ) -> Self {
@@ -55,7 +55,7 @@ impl Subject {
     }
 
     /// On the real Kafka.
-    pub(super) async fn real(partitions: i32) -> Self {
+    pub(crate) async fn real(partitions: i32) -> Self {
         let client = real::client();
         Self {
             topic: real::topic(&client, "groups", partitions, &[]).await,
@@ -65,16 +65,16 @@ impl Subject {
         }
     }
 
-    pub(super) fn cluster(&self) -> &FakeCluster {
+    pub(crate) fn cluster(&self) -> &FakeCluster {
         self.cluster.as_ref().expect("a fake cluster")
     }
 
-    pub(super) fn tp(&self, partition: i32) -> TopicPartition {
+    pub(crate) fn tp(&self, partition: i32) -> TopicPartition {
         TopicPartition::new(self.topic.as_str(), partition)
     }
 
     /// A consumer of the group that does not commit by itself.
-    pub(super) fn consumer(
+    pub(crate) fn consumer(
         &self,
         configure: impl FnOnce(ConsumerBuilder) -> ConsumerBuilder,
     ) -> Consumer {
@@ -91,20 +91,26 @@ impl Subject {
     }
 
     /// The same, subscribed to the topic, with these assignors.
-    pub(super) fn member(&self, strategy: &str) -> Consumer {
+    pub(crate) fn member(&self, strategy: &str) -> Consumer {
         let consumer = self.consumer(|builder| with_strategy(builder, strategy));
         consumer.subscribe([&self.topic]).expect("a subscription");
         consumer
     }
 
     /// Writes that many records to each partition.
-    pub(super) async fn fill(&self, partitions: i32, records: i64) {
+    pub(crate) async fn fill(&self, partitions: i32, records: i64) {
+        self.fill_keyed(partitions, records, &[None]).await;
+    }
+
+    /// The same, their keys taking turns.
+    pub(crate) async fn fill_keyed(&self, partitions: i32, records: i64, keys: &[Option<&str>]) {
         let producer = self.client.producer().build().expect("a producer");
         let mut deliveries = Vec::new();
         for partition in 0..partitions {
-            for n in 0..records {
+            for (n, key) in (0..records).zip(keys.iter().cycle()) {
                 let value = n.to_string();
-                let record = Record::to(&self.topic).partition(partition).value(&value);
+                let mut record = Record::to(&self.topic).partition(partition).value(&value);
+                record.key = key.map(str::as_bytes);
                 deliveries.push(producer.send(record).await.expect("room"));
             }
         }
@@ -115,7 +121,7 @@ impl Subject {
     }
 
     /// What the group has committed.
-    pub(super) async fn committed(&self, partitions: i32) -> BTreeMap<i32, i64> {
+    pub(crate) async fn committed(&self, partitions: i32) -> BTreeMap<i32, i64> {
         let onlooker = self.consumer(|builder| builder);
         let names = (0..partitions).map(|partition| self.tp(partition));
         let found = onlooker.committed(names).await.expect("an answer");
@@ -126,7 +132,7 @@ impl Subject {
     }
 
     /// The cluster found nothing wrong with what it was sent.
-    pub(super) async fn assert_clean(&self) {
+    pub(crate) async fn assert_clean(&self) {
         if let Some(cluster) = &self.cluster {
             assert_eq!(cluster.violations().await.expect("a cluster"), []);
         }

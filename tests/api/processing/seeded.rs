@@ -3,7 +3,6 @@
 //! `OTTLA_TEST_LONG` 2,000 of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,13 +18,12 @@ use ottla_codec::messages::offset_commit::OffsetCommitRequest;
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_codec::messages::sync_group::SyncGroupRequest;
 use ottla_fake::{FakeCluster, LoggedRequest, Record};
-use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::world::{Broken, MAX_POLL, SESSION};
-use crate::support::fake;
+use crate::support::{fake, seeds};
 
 const START_MS: u64 = 1_700_000_000_000;
 const STEPS: usize = 30;
@@ -477,24 +475,11 @@ async fn run(seed: u64) -> Traces {
 }
 
 fn run_alone(seed: u64) -> Traces {
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(run(seed))
+    seeds::alone(run(seed))
 }
 
 #[test]
 fn whatever_breaks_each_record_is_handled_in_order_before_it_is_committed() {
-    let seeds = match std::env::var("OTTLA_TEST_SEED") {
-        Ok(seed) => {
-            let seed: u64 = seed.parse().expect("OTTLA_TEST_SEED is a number");
-            seed..seed + 1
-        }
-        Err(_) if crate::support::long_runs() => 0..2000,
-        Err(_) => 0..40,
-    };
     // Handlers panic on purpose, thousands of times.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -503,21 +488,14 @@ fn whatever_breaks_each_record_is_handled_in_order_before_it_is_committed() {
         }
     }));
     let (mut runs, mut records, mut handled, mut totals) = (0, 0, 0, ProcessorMetrics::default());
-    for seed in seeds {
-        match catch_unwind(AssertUnwindSafe(|| run_alone(seed))) {
-            Ok(traces) => {
-                runs += 1;
-                records += traces.records;
-                handled += traces.handled;
-                totals.commits += traces.totals.commits;
-                totals.abandoned += traces.totals.abandoned;
-                totals.dead_lettered += traces.totals.dead_lettered;
-            }
-            Err(panic) => {
-                eprintln!("failing seed: {seed}; OTTLA_TEST_SEED={seed} runs it alone");
-                resume_unwind(panic);
-            }
-        }
+    for seed in seeds::chosen(40, 2000) {
+        let traces = seeds::told(seed, run_alone);
+        runs += 1;
+        records += traces.records;
+        handled += traces.handled;
+        totals.commits += traces.totals.commits;
+        totals.abandoned += traces.totals.abandoned;
+        totals.dead_lettered += traces.totals.dead_lettered;
     }
     eprintln!(
         "{runs} runs: {records} records, handled {handled} times, {} dead letters, {} abandoned, {} commits",

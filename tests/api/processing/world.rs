@@ -1,81 +1,64 @@
 //! A topic with keyed records, a group, and processors whose handlers do as they are told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ottla::{
-    AutoOffsetReset, Client, ConsumedRecord, Consumer, ConsumerBuilder, ConsumerHandle, Processor,
-    ProcessorEvent, ProcessorHandle, ProcessorMetrics, Record, Result, TopicPartition,
+    ConsumedRecord, Consumer, ConsumerBuilder, ConsumerHandle, Processor, ProcessorEvent,
+    ProcessorHandle, ProcessorMetrics, Result,
 };
-use ottla_fake::{FakeCluster, FakeClusterBuilder};
+use ottla_fake::FakeClusterBuilder;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::support::{PATIENCE, fake, real};
+use crate::groups::subject::Subject;
+use crate::support::PATIENCE;
 
-/// The shortest that brokers allow.
-pub(super) const SESSION: Duration = Duration::from_secs(6);
-pub(super) const MAX_POLL: Duration = Duration::from_secs(20);
+pub(super) use crate::groups::subject::{MAX_POLL, SESSION};
+
 pub(super) const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a handler fails with.
 pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
 
-/// A topic, a group, and a client.
+/// What groups are tried with, and a topic for dead letters.
 pub(super) struct World {
-    pub(super) client: Client,
-    pub(super) topic: String,
-    group: String,
+    subject: Subject,
     partitions: i32,
-    cluster: Option<FakeCluster>,
+}
+
+impl Deref for World {
+    type Target = Subject;
+
+    fn deref(&self) -> &Subject {
+        &self.subject
+    }
 }
 
 impl World {
     pub(super) async fn fake(partitions: i32) -> Self {
-        Self::fake_with(partitions, |cluster| cluster).await
+        Self::fake_with(partitions, |builder| builder).await
     }
 
     pub(super) async fn fake_with(
         partitions: i32,
         configure: impl FnOnce(FakeClusterBuilder) -> FakeClusterBuilder,
     ) -> Self {
-        let builder = fake::cluster()
-            .brokers(3)
-            .topic("t", partitions)
-            .topic("dead", 1)
-            .initial_rebalance_delay(Duration::ZERO);
-        let cluster = configure(builder)
-            .start_in_memory()
-            .await
-            .expect("a cluster");
+        let configure = |builder: FakeClusterBuilder| configure(builder.topic("dead", 1));
         Self {
-            client: fake::client_of(&cluster).build().expect("a client"),
-            topic: "t".to_owned(),
-            group: "g".to_owned(),
+            subject: Subject::fake_with(partitions, configure).await,
             partitions,
-            cluster: Some(cluster),
         }
     }
 
     pub(super) async fn real(partitions: i32) -> Self {
-        let client = real::client();
         Self {
-            topic: real::topic(&client, "processing", partitions, &[]).await,
-            group: real::unique("group"),
+            subject: Subject::real(partitions).await,
             partitions,
-            client,
-            cluster: None,
         }
-    }
-
-    pub(super) fn cluster(&self) -> &FakeCluster {
-        self.cluster.as_ref().expect("a fake cluster")
-    }
-
-    pub(super) fn tp(&self, partition: i32) -> TopicPartition {
-        TopicPartition::new(self.topic.as_str(), partition)
     }
 
     /// A consumer of the group, subscribed to the topic.
@@ -83,58 +66,19 @@ impl World {
         &self,
         configure: impl FnOnce(ConsumerBuilder) -> ConsumerBuilder,
     ) -> Consumer {
-        let builder = self
-            .client
-            .consumer()
-            .group_id(&self.group)
-            .auto_offset_reset(AutoOffsetReset::Earliest)
-            .session_timeout(SESSION)
-            .heartbeat_interval(Duration::from_secs(1))
-            .max_poll_interval(MAX_POLL)
-            .auto_commit(false);
-        let consumer = configure(builder).build().expect("a consumer");
+        let consumer = self.subject.consumer(configure);
         consumer.subscribe([&self.topic]).expect("a subscription");
         consumer
     }
 
     /// Writes that many records to each partition, their keys taking turns.
     pub(super) async fn fill(&self, partitions: i32, records: i64, keys: &[Option<&str>]) {
-        let producer = self.client.producer().build().expect("a producer");
-        let mut deliveries = Vec::new();
-        for partition in 0..partitions {
-            for (n, key) in (0..records).zip(keys.iter().cycle()) {
-                let value = n.to_string();
-                let mut record = Record::to(&self.topic).partition(partition).value(&value);
-                record.key = key.map(str::as_bytes);
-                deliveries.push(producer.send(record).await.expect("room"));
-            }
-        }
-        for delivery in deliveries {
-            delivery.await.expect("a delivery");
-        }
-        producer.close(PATIENCE).await.expect("nothing left");
+        self.subject.fill_keyed(partitions, records, keys).await;
     }
 
     /// What the group has committed.
     pub(super) async fn committed(&self) -> BTreeMap<i32, i64> {
-        let onlooker = self
-            .client
-            .consumer()
-            .group_id(&self.group)
-            .auto_commit(false);
-        let onlooker = onlooker.build().expect("a consumer");
-        let names = (0..self.partitions).map(|partition| self.tp(partition));
-        let found = onlooker.committed(names).await.expect("an answer");
-        found
-            .into_iter()
-            .map(|(name, at)| (name.partition, at.offset))
-            .collect()
-    }
-
-    pub(super) async fn assert_clean(&self) {
-        if let Some(cluster) = &self.cluster {
-            assert_eq!(cluster.violations().await.expect("a cluster"), []);
-        }
+        self.subject.committed(self.partitions).await
     }
 }
 

@@ -2,7 +2,6 @@
 //! alone, `OTTLA_TEST_LONG` 10,000 of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use ottla::{Compression, Delivery, Producer, Record};
@@ -10,11 +9,10 @@ use ottla_codec::ErrorCode;
 use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_fake::{FakeCluster, FakeClusterBuilder, LoggedRequest, TopicSpec, Violation};
-use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use super::world::{World, client_of, text};
-use crate::support::fake;
+use crate::support::{fake, seeds};
 
 const RECORDS: u32 = 200;
 /// Two for each broker.
@@ -291,44 +289,26 @@ fn check(traces: &Traces) {
 }
 
 fn run_to_end(seed: u64) -> Traces {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(run(seed))
+    seeds::alone(run(seed))
 }
 
 #[test]
 fn whatever_breaks_the_log_holds_what_was_promised() {
-    let only = std::env::var("OTTLA_TEST_SEED").ok();
-    let seeds = match only.map(|seed| seed.parse().expect("a number")) {
-        Some(seed) => seed..seed + 1,
-        None if std::env::var_os("OTTLA_TEST_LONG").is_some() => 0..10_000,
-        None => 0..200,
-    };
+    let seeds = seeds::chosen(200, 10_000);
     let runs = seeds.end - seeds.start;
     let (mut written, mut failed, mut violations) = (0, 0, 0);
     for seed in seeds {
-        let traces = catch_unwind(AssertUnwindSafe(|| {
+        let traces = seeds::told(seed, |seed| {
             let traces = run_to_end(seed);
             check(&traces);
             traces
-        }));
-        match traces {
-            Ok(traces) => {
-                let fates = traces.fates.values().flatten();
-                let (good, bad): (Vec<_>, Vec<_>) =
-                    fates.partition(|(_, fate)| matches!(fate, Fate::Written { .. }));
-                written += good.len();
-                failed += bad.len();
-                violations += traces.violations.len();
-            }
-            Err(panic) => {
-                eprintln!("failing seed: {seed}; OTTLA_TEST_SEED={seed} runs it alone");
-                resume_unwind(panic);
-            }
-        }
+        });
+        let fates = traces.fates.values().flatten();
+        let (good, bad): (Vec<_>, Vec<_>) =
+            fates.partition(|(_, fate)| matches!(fate, Fate::Written { .. }));
+        written += good.len();
+        failed += bad.len();
+        violations += traces.violations.len();
     }
     eprintln!("{runs} runs: {written} written, {failed} failed, {violations} violations");
     assert!(written > failed * 5, "{written} written, {failed} failed");

@@ -4,6 +4,7 @@ pub(crate) mod fake;
 pub(crate) mod mixed;
 pub(crate) mod raw;
 pub(crate) mod real;
+pub(crate) mod seeds;
 pub(crate) mod tap;
 
 use std::time::Duration;
