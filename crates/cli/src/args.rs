@@ -239,6 +239,18 @@ pub(crate) struct Fake {
     /// Create a topic; repeatable
     #[arg(long = "topic", value_name = "NAME:PARTITIONS")]
     pub(crate) topics: Vec<TopicPartitions>,
+    /// Acknowledge what is produced without keeping it, to measure clients and not the cluster
+    #[arg(long, overrides_with = "sink")]
+    pub(crate) sink: bool,
+    /// Put so many records into each topic, to be consumed
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = natural(), allow_negative_numbers = true)]
+    pub(crate) records: u64,
+    /// The size of such a record's value
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = value_parser!(u32).range(..=1_000_000), allow_negative_numbers = true)]
+    pub(crate) size: u32,
+    /// How batches of such records are compressed
+    #[arg(short = 'z', long, value_name = "CODEC")]
+    pub(crate) compression: Option<Codec>,
     /// Serve what the brokers of a release serve: 2.1, 2.4, 3.0 or 4.3
     #[arg(long, value_name = "V", default_value_t)]
     pub(crate) release: Release,

@@ -25,6 +25,7 @@ mod settings;
 mod table;
 mod text;
 mod topics;
+mod values;
 mod verifiable;
 
 use std::io::{self, Write};

@@ -100,6 +100,7 @@ impl Default for FakeClusterBuilder {
                 fetch_session_slots: 1000,
                 pipe_capacity: 64 << 10,
                 keep_frames: false,
+                sink: false,
                 advertised: BTreeMap::new(),
                 release: Release::default(),
                 groups: GroupOptions::default(),
@@ -241,6 +242,19 @@ impl FakeClusterBuilder {
     #[must_use]
     pub fn keep_frames(mut self, keep: bool) -> Self {
         self.options.keep_frames = keep;
+        self
+    }
+
+    /// Whether what clients produce is acknowledged but not kept, so that a client can be measured and not the cluster.
+    /// Default: no.
+    ///
+    /// Batches are checked up to their checksums and sequences, and take their offsets; but no record in them is looked
+    /// at, and the log is left empty, as if retention had taken all of it at once. What
+    /// [`append`](FakeCluster::append) puts into a partition stays, until a client produces to that partition. The
+    /// request log stays empty.
+    #[must_use]
+    pub fn sink(mut self, enabled: bool) -> Self {
+        self.options.sink = enabled;
         self
     }
 

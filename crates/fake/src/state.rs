@@ -44,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) fetch_session_slots: usize,
     pub(crate) pipe_capacity: usize,
     pub(crate) keep_frames: bool,
+    pub(crate) sink: bool,
     /// Changes to what ApiVersions advertises: another range, or `None` for not at all.
     pub(crate) advertised: BTreeMap<i16, Option<VersionRange>>,
     pub(crate) release: Release,
@@ -483,21 +484,23 @@ impl State {
             self.send_reply(connection, Reply::Close);
             return;
         };
-        self.requests.push(
-            LoggedRequest {
-                at: self.clock.start.elapsed(),
-                broker,
-                connection,
-                api,
-                version,
-                correlation_id,
-                client_id: client_id.clone(),
-                frame_len: frame.len(),
-                frame_crc: 0,
-                frame: None,
-            },
-            frame,
-        );
+        if !self.options.sink {
+            self.requests.push(
+                LoggedRequest {
+                    at: self.clock.start.elapsed(),
+                    broker,
+                    connection,
+                    api,
+                    version,
+                    correlation_id,
+                    client_id: client_id.clone(),
+                    frame_len: frame.len(),
+                    frame_crc: 0,
+                    frame: None,
+                },
+                frame,
+            );
+        }
         let mut context = RequestContext {
             connection,
             broker,

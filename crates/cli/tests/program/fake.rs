@@ -56,6 +56,39 @@ async fn a_fake_cluster_plays_an_older_release() {
 }
 
 #[tokio::test]
+async fn a_sink_has_records_to_consume_and_keeps_none_that_are_produced() {
+    let mut child =
+        command("fake --port 0 --sink --topic full:3 --records 3000 --size 1000 -z lz4")
+            .spawn()
+            .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let address = line.strip_prefix("ready ").expect("ready HOST:PORT");
+    let ends = || async {
+        let command = format!("consume -b {address} -t full -e -f %p,%o\\n");
+        let mut ends = [0; 3];
+        for line in ottla(&command).await.good().lines() {
+            let (partition, offset) = line.split_once(',').unwrap();
+            let partition: usize = partition.parse().unwrap();
+            assert_eq!(offset.parse(), Ok(ends[partition]), "{line}");
+            ends[partition] += 1;
+        }
+        ends
+    };
+    // Batches of 131 records in turn, the last one of what is left.
+    let full = [8 * 131, 7 * 131 + 118, 7 * 131];
+    for _ in 0..2 {
+        assert_eq!(ends().await, full);
+    }
+    let produced = ottla(&format!("bench produce -b {address} -t full --records 500")).await;
+    assert!(produced.good().contains("\"records\":500,\"errors\":0"));
+    let left: usize = ends().await.iter().sum();
+    assert!(left < 3000, "{left} of what was produced to is still there");
+    signal(&child, "-INT").await;
+    ended(child).await.good();
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_an_error() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -94,16 +94,16 @@ pub(super) fn handle(
         leader_only: context.version < 11,
     };
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    if wait.is_zero() || fetch.wanted.is_empty() || reads_enough(state, context, &fetch) {
-        return Outcome::Respond(Box::new(answer(state, context, fetch)));
+    let answers = read_all(state, context, &fetch);
+    if wait.is_zero() || fetch.wanted.is_empty() || is_enough(&answers, &fetch) {
+        return Outcome::Respond(Box::new(complete(state, context, fetch, answers)));
     }
     Outcome::Park(Parked::fetch(fetch, wait))
 }
 
 /// Whether what a fetch finds when it arrives is worth an answer. Unlike later, a batch counts with all its bytes even
 /// if it is larger than its partition's limit.
-fn reads_enough(state: &State, context: &RequestContext, fetch: &PendingFetch) -> bool {
-    let answers = read_all(state, context, fetch);
+fn is_enough(answers: &Answers, fetch: &PendingFetch) -> bool {
     let needs_answer = |answer: &PartitionData| {
         answer.error_code != ErrorCode::None.code()
             || answer.preferred_read_replica >= 0
@@ -139,13 +139,23 @@ pub(crate) fn is_ready(state: &State, context: &RequestContext, fetch: &PendingF
     bytes >= fetch.min_bytes
 }
 
-/// Reads the logs and makes the answer, through the fetch's session.
+/// Reads the logs and makes the answer.
 pub(crate) fn answer(
     state: &mut State,
     context: &RequestContext,
     fetch: PendingFetch,
 ) -> FetchResponse {
-    let mut answers = read_all(state, context, &fetch);
+    let answers = read_all(state, context, &fetch);
+    complete(state, context, fetch, answers)
+}
+
+/// The answer of what was read, through the fetch's session.
+fn complete(
+    state: &mut State,
+    context: &RequestContext,
+    fetch: PendingFetch,
+    mut answers: Answers,
+) -> FetchResponse {
     for (wanted, error) in &fetch.unknown {
         answers.push((wanted.clone(), failed(state, context, wanted, *error)));
     }

@@ -16,7 +16,9 @@ use ottla_codec::{ErrorCode, Uuid};
 
 use super::purgatory::Parked;
 use super::{Outcome, hints};
-use crate::log::{BatchFault, Judgement, Refusal, SequenceFault, StoredBatch, ZSTD, validate};
+use crate::log::{
+    BatchFault, Judgement, Refusal, SequenceFault, StoredBatch, ZSTD, validate, validate_unread,
+};
 use crate::state::{RequestContext, State};
 use crate::topic::Topic;
 use crate::violations::{InvalidBatch, Violation};
@@ -331,6 +333,7 @@ fn append_batch(
 ) -> PartitionResult {
     let now_ms = state.clock.wall_ms();
     let release = state.options.release;
+    let is_sink = state.options.sink;
     let given_out = !batch.has_producer() || state.producers.has_given_out(batch.producer_id);
     let mut noticed = Vec::new();
     let result = {
@@ -352,7 +355,12 @@ fn append_batch(
         let name = || (topic.to_owned(), index);
         let epoch = partition.leader_epoch;
         let log = &mut partition.log;
-        let placed = match validate(&batch, &config, now_ms, (log.log_end, epoch)) {
+        let place = (log.log_end, epoch);
+        let validated = match is_sink {
+            true => validate_unread(&batch, &config, place),
+            false => validate(&batch, &config, now_ms, place),
+        };
+        let placed = match validated {
             Ok(validated) => {
                 if let Some(reason) = validated.odd {
                     let (topic, partition) = name();
@@ -413,7 +421,10 @@ fn append_batch(
                 };
                 let base_offset = placed.base_offset;
                 let required_offset = placed.last_offset() + 1;
-                log.append(placed);
+                match is_sink {
+                    true => log.swallow(placed),
+                    false => log.append(placed),
+                }
                 PartitionResult {
                     index,
                     error: ErrorCode::None,

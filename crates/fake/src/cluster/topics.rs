@@ -7,6 +7,7 @@ use crate::error::FakeError;
 use crate::log::{self, BatchOwner, Compaction, LoggedRecord, Record, StoredBatch, data_batch};
 use crate::state::State;
 use crate::topic::Partition;
+use crate::topic_config::TopicConfig;
 
 /// The state of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl State {
         Ok(changed)
     }
 
-    /// Appends a batch of the cluster's own, as the leader would; returns its base offset.
+    /// Appends an uncompressed batch of the cluster's own, as the leader would; returns its base offset.
     pub(crate) fn append_own(
         &mut self,
         topic: &str,
@@ -69,10 +70,17 @@ impl State {
         batch: &StoredBatch,
     ) -> Result<i64, FakeError> {
         let now_ms = self.clock.wall_ms();
-        let log_append_time = self
-            .topics
-            .get(topic)
-            .is_some_and(|topic| topic.config.is_log_append_time());
+        let config = self.topics.get(topic).map(|topic| &topic.config);
+        let log_append_time = config.is_some_and(TopicConfig::is_log_append_time);
+        let compressed = match config.and_then(TopicConfig::compression) {
+            Some(compression) => log::recompress(batch, &batch.body(), compression),
+            None => Ok(batch.clone()),
+        };
+        let batch = compressed.map_err(|_| FakeError::Unreadable {
+            topic: topic.to_owned(),
+            partition: index,
+            offset: batch.base_offset,
+        })?;
         self.change(topic, index, |partition| {
             let max_timestamp = if log_append_time {
                 now_ms
@@ -250,8 +258,8 @@ impl FakeCluster {
         self.handle.try_admin(show).await
     }
 
-    /// Appends records as one batch, without any client; returns the first one's offset. No record is no batch, and
-    /// returns the log's end.
+    /// Appends records as one batch, without any client, compressed as the topic's `compression.type` says; returns the
+    /// first one's offset. No record is no batch, and returns the log's end.
     ///
     /// # Errors
     /// For an unknown topic or partition.

@@ -58,6 +58,16 @@ impl PartitionLog {
         self.batches.push(batch);
     }
 
+    /// Appends a batch that is already placed at `log_end`, as if retention took it at once with all before it.
+    pub(crate) fn swallow(&mut self, batch: StoredBatch) {
+        self.append(batch);
+        self.batches.clear();
+        self.aborted.clear();
+        self.log_start = self.log_end;
+        self.largest_deleted = None;
+        self.epochs.truncate_from_start(self.log_end);
+    }
+
     /// Appends a transaction marker, already placed, and settles its producer's transaction.
     pub(crate) fn append_marker(&mut self, marker: StoredBatch, aborted: bool) {
         let last_offset = marker.last_offset();

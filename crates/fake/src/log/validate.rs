@@ -1,7 +1,7 @@
 //! What a leader checks before it appends a client's batch, in Kafka's order.
 //!
 //! Size, checksum and base offset first; then counts, control flag and sequence; then every record. Sequences are
-//! judged afterwards, by the producer state.
+//! judged afterwards, by the producer state. A sink stops before the records.
 
 use ottla_codec::ErrorCode;
 
@@ -56,11 +56,10 @@ impl Refusal {
     }
 }
 
-/// Checks `batch` and places it at (`offset`, `leader_epoch`).
-pub(crate) fn validate(
+/// Checks all of `batch` but its records, and places it without writing that into its bytes.
+pub(crate) fn validate_unread(
     batch: &StoredBatch,
     config: &TopicConfig,
-    now_ms: i64,
     (offset, leader_epoch): (i64, i32),
 ) -> Result<Validated, Refusal> {
     if batch.base_offset != 0 {
@@ -84,6 +83,24 @@ pub(crate) fn validate(
     if batch.has_producer() && batch.base_sequence < 0 {
         return Err(Refusal::Invalid(InvalidBatch::MissingSequence));
     }
+    Ok(Validated {
+        placed: StoredBatch {
+            base_offset: offset,
+            leader_epoch,
+            ..batch.clone()
+        },
+        odd: None,
+    })
+}
+
+/// Checks `batch` and places it at (`offset`, `leader_epoch`).
+pub(crate) fn validate(
+    batch: &StoredBatch,
+    config: &TopicConfig,
+    now_ms: i64,
+    (offset, leader_epoch): (i64, i32),
+) -> Result<Validated, Refusal> {
+    validate_unread(batch, config, (offset, leader_epoch))?;
     let malformed = Refusal::Invalid(InvalidBatch::Records);
     let payload = payload::decompress(batch).map_err(|_| Refusal::Undecodable)?;
     let records = read_records(&payload, batch.count).map_err(|_| malformed)?;

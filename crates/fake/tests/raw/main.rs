@@ -13,3 +13,4 @@ mod produce;
 mod releases;
 mod replay;
 mod sessions;
+mod sink;
