@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::address::HostPort;
 use crate::backoff::Backoff;
+use crate::tls::TlsClient;
 
 /// How every connection of a pool behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ConnectionConfig {
     /// The name under which brokers log and throttle this client; `None` sends none. Default:
     /// `None`.
@@ -28,6 +29,9 @@ pub struct ConnectionConfig {
     /// Default: 9 minutes.
     #[doc(alias = "connections.max.idle.ms")]
     pub idle_timeout: Option<Duration>,
+    /// What secures connections; `None` leaves them unencrypted. Default: `None`.
+    #[doc(alias = "security.protocol")]
+    pub tls: Option<TlsClient>,
 }
 
 impl ConnectionConfig {
@@ -44,12 +48,13 @@ impl Default for ConnectionConfig {
             software_version: env!("CARGO_PKG_VERSION").to_owned(),
             max_response_bytes: 100 * 1024 * 1024,
             idle_timeout: Some(Duration::from_secs(540)),
+            tls: None,
         }
     }
 }
 
 /// How a pool makes connections.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PoolConfig {
     /// Where to find the cluster first. Default: nowhere.
     #[doc(alias = "bootstrap.servers")]

@@ -30,7 +30,7 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    /// Connects, negotiates, and splits the connection into its handle and the part that has to
+    /// Connects, encrypts, negotiates, and splits the connection into its handle and the part that has to
     /// run.
     ///
     /// # Cancel safety
@@ -92,10 +92,19 @@ impl Dial {
                 source: Arc::new(error),
             })?;
         self.connected.store(true, Relaxed);
+        let tls = self.config.tls.as_ref();
+        let stream = match tls {
+            Some(tls) => tls.secure(stream, address.host()).await?,
+            None => stream,
+        };
         let max_frame = MAX_HANDSHAKE_FRAME.min(self.config.max_response_bytes);
         let mut exchange =
             Exchange::new(stream, FrameReader::new(max_frame, self.counters.clone()));
-        let negotiated = exchange.negotiate(&self.config, negotiation).await?;
+        let negotiated = exchange.negotiate(&self.config, negotiation).await;
+        let negotiated = negotiated.map_err(|error| match tls {
+            Some(tls) => tls.explain(error),
+            None => error,
+        })?;
         Ok((exchange, negotiated))
     }
 }

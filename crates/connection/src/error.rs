@@ -15,6 +15,7 @@ use snafu::Snafu;
 
 use crate::address::HostPort;
 use crate::peer::Peer;
+use crate::tls::TlsFault;
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, Snafu)]
@@ -122,7 +123,7 @@ impl ConnectionError {
         }
     }
 
-    /// Whether the broker refuses who we are, which another try does not change.
+    /// Whether one side does not accept who the other is, which another try does not change.
     pub fn is_authentication(&self) -> bool {
         match self {
             Self::Dial { source, .. } => source.is_authentication(),
@@ -202,16 +203,20 @@ impl DialError {
         }
     }
 
-    /// Whether the broker refuses who we are.
+    /// Whether one side does not accept who the other is.
     pub fn is_authentication(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                code: ErrorCode::IllegalSaslState
+        match self {
+            Self::Handshake {
+                fault: StreamFault::Tls { fault },
+            } => fault.is_authentication(),
+            Self::Refused { code } => matches!(
+                code,
+                ErrorCode::IllegalSaslState
                     | ErrorCode::SaslAuthenticationFailed
                     | ErrorCode::UnsupportedSaslMechanism
-            }
-        )
+            ),
+            _ => false,
+        }
     }
 }
 
@@ -285,9 +290,15 @@ pub enum StreamFault {
         /// The system's error.
         source: Arc<io::Error>,
     },
-    /// The peer answers with a TLS record.
+    /// TLS failed.
+    #[snafu(display("{fault}"))]
+    Tls {
+        /// What about it.
+        fault: TlsFault,
+    },
+    /// The peer answers with a TLS record to what was not encrypted.
     #[snafu(display("the broker speaks TLS on this port"))]
-    Tls,
+    TlsExpected,
     /// An answer cannot be decoded.
     #[snafu(display("{source}"))]
     Undecodable {
@@ -307,8 +318,11 @@ pub enum StreamFault {
 
 impl From<io::Error> for StreamFault {
     fn from(error: io::Error) -> Self {
-        Self::Io {
-            source: Arc::new(error),
+        match TlsFault::of(&error) {
+            Some(fault) => Self::Tls { fault },
+            None => Self::Io {
+                source: Arc::new(error),
+            },
         }
     }
 }

@@ -8,11 +8,13 @@
 //! it).
 
 use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_codec::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
-use ottla_codec::{ErrorCode, Message, Request, VersionRange, frame};
+use ottla_codec::{ErrorCode, Message, Request, Segments, VersionRange, frame};
 use snafu::ensure;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
@@ -154,12 +156,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     ) -> Result<Bytes, DialError> {
         let expected = self.next_correlation_id;
         self.next_correlation_id = expected.wrapping_add(1);
-        let mut frame = frame::encode_request(expected, config.client_id(), request, version)?;
-        self.stream
-            .write_all_buf(&mut frame)
-            .await
-            .map_err(StreamFault::from)?;
-        self.stream.flush().await.map_err(StreamFault::from)?;
+        let frame = frame::encode_request(expected, config.client_id(), request, version)?;
+        if let Err(error) = self.write(frame).await {
+            // Who hangs up on a request may have said why before.
+            let said = poll_fn(|cx| Poll::Ready(self.reader.poll_frame(cx, &mut self.stream)));
+            return Err(match said.await {
+                Poll::Ready(Err(fault @ StreamFault::Tls { .. })) => fault.into(),
+                _ => StreamFault::from(error).into(),
+            });
+        }
         let answer = poll_fn(|cx| self.reader.poll_frame(cx, &mut self.stream)).await?;
         let received = answer
             .first_chunk()
@@ -171,6 +176,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
             }
         );
         Ok(answer)
+    }
+
+    async fn write(&mut self, mut frame: Segments) -> io::Result<()> {
+        self.stream.write_all_buf(&mut frame).await?;
+        self.stream.flush().await
     }
 
     /// Asks the broker what it can do.
@@ -204,7 +214,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
 /// Whether the peer hung up on a request without a word, as brokers did that are too old for its
 /// version.
 pub(crate) fn is_cut(error: &DialError) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    // The last of these is how TLS sees an end that was not announced.
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error {
         DialError::Handshake {
             fault: StreamFault::Ended { mid_frame },
@@ -214,7 +225,7 @@ pub(crate) fn is_cut(error: &DialError) -> bool {
         } => {
             matches!(
                 source.kind(),
-                BrokenPipe | ConnectionAborted | ConnectionReset
+                BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
             )
         }
         _ => false,

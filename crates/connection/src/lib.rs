@@ -1,7 +1,7 @@
 //! Pipelined connections to Kafka brokers, and the pool that owns them.
 //!
-//! Owns everything between a request and the socket: dialing ([`Connector`]), the handshake and
-//! what the broker can do ([`Versions`]), pipelining with deadlines and certainty ([`Connection`]),
+//! Owns everything between a request and the socket: dialing ([`Connector`]), encryption ([`Tls`]), the handshake
+//! and what the broker can do ([`Versions`]), pipelining with deadlines and certainty ([`Connection`]),
 //! and which connections there are ([`Pool`]). Knows nothing of topics or groups; what the messages
 //! mean is its callers' business.
 //!
@@ -47,6 +47,7 @@ mod stats;
 #[cfg(test)]
 mod testing;
 mod throttle;
+mod tls;
 mod transport;
 mod versions;
 mod writer;
@@ -60,5 +61,6 @@ pub use peer::{ConnectionGroup, Peer, Purpose};
 pub use pending::{Pending, Written};
 pub use pool::Pool;
 pub use stats::PoolStats;
+pub use tls::{Pem, Tls, TlsClient, TlsConfigError, TlsFault};
 pub use transport::{BoxFuture, BoxStream, Connector, Stream, TcpAttempt, TcpConnector, TcpError};
 pub use versions::Versions;

@@ -136,7 +136,7 @@ fn recognise(first: [u8; LENGTH_BYTES]) -> Result<(), StreamFault> {
     const TLS_MAJOR: u8 = 0x03;
     match first {
         [b'H', b'T', b'T', b'P'] => Err(StreamFault::Http),
-        [TLS_ALERT | TLS_HANDSHAKE, TLS_MAJOR, ..] => Err(StreamFault::Tls),
+        [TLS_ALERT | TLS_HANDSHAKE, TLS_MAJOR, ..] => Err(StreamFault::TlsExpected),
         _ => Ok(()),
     }
 }

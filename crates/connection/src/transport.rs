@@ -1,7 +1,6 @@
 //! Byte streams to brokers: the [`Connector`] people may replace, and the one that speaks TCP.
 //!
-//! Knows hosts, ports and sockets; not one byte of Kafka. A connector for TLS wraps another
-//! connector.
+//! Knows hosts, ports and sockets; not one byte of Kafka, nor of the TLS that may come between.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -18,6 +18,7 @@ use crate::event_loop;
 use crate::groups::GroupOptions;
 use crate::handle::Handle;
 use crate::release::Release;
+use crate::security::{Authority, Certificate, acceptor};
 use crate::state::{Options, State};
 use crate::transport::{self, Transport};
 
@@ -80,6 +81,8 @@ pub struct FakeClusterBuilder {
     replication: Option<i16>,
     topics: Vec<TopicSpec>,
     options: Options,
+    certificate: Option<Certificate>,
+    clients_signed_by: Option<Authority>,
 }
 
 impl Default for FakeClusterBuilder {
@@ -104,7 +107,10 @@ impl Default for FakeClusterBuilder {
                 advertised: BTreeMap::new(),
                 release: Release::default(),
                 groups: GroupOptions::default(),
+                tls: None,
             },
+            certificate: None,
+            clients_signed_by: None,
         }
     }
 }
@@ -285,6 +291,22 @@ impl FakeClusterBuilder {
         self
     }
 
+    /// Has every broker speak TLS, and nothing else, with this certificate; over TCP brokers are called 127.0.0.1, over
+    /// pipes `broker-1` and so on. Default: no TLS.
+    #[must_use]
+    pub fn tls(mut self, certificate: &Certificate) -> Self {
+        self.certificate = Some(certificate.clone());
+        self
+    }
+
+    /// Has brokers that speak TLS want a certificate of this authority from every client. Default: they want none.
+    #[must_use]
+    #[doc(alias = "ssl.client.auth")]
+    pub fn tls_clients(mut self, authority: &Authority) -> Self {
+        self.clients_signed_by = Some(authority.clone());
+        self
+    }
+
     /// Starts the cluster with a TCP listener on 127.0.0.1 for each broker. Pipes work too.
     ///
     /// # Errors
@@ -316,6 +338,11 @@ impl FakeClusterBuilder {
         }
         let default = i16::try_from(self.brokers.min(3)).unwrap_or(3);
         self.options.default_replication = self.replication.unwrap_or(default);
+        self.options.tls = self
+            .certificate
+            .as_ref()
+            .map(|certificate| acceptor(certificate, self.clients_signed_by.as_ref()))
+            .transpose()?;
         let shutdown = CancellationToken::new();
         let brokers = self.make_brokers(&shutdown)?;
         let (events, inbox) = mpsc::unbounded_channel();

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event_loop::Event;
 use crate::faults::cuts::RequestCuts;
+use crate::security::Acceptor;
 
 /// `socket.request.max.bytes` of Kafka.
 const MAX_REQUEST_BYTES: usize = 104_857_600;
@@ -52,16 +53,22 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Serves the stream until either side closes it or the broker goes down.
-    pub(crate) async fn serve<S>(mut self, mut stream: S)
+    /// Serves the stream, over TLS if it should, until either side closes it or the broker goes down.
+    pub(crate) async fn serve<S>(mut self, mut stream: S, tls: Option<Acceptor>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let alive = self.alive.clone();
+        let conversation = async {
+            match tls {
+                None => self.converse(&mut stream).await,
+                Some(tls) => self.converse(&mut tls.accept(stream).await?).await,
+            }
+        };
         tokio::select! {
             biased;
             () = alive.cancelled() => {}
-            result = self.converse(&mut stream) => {
+            result = conversation => {
                 if let Err(error) = result {
                     tracing::trace!(connection = self.id, %error, "connection ended");
                 }

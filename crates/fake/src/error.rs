@@ -66,6 +66,12 @@ pub enum FakeError {
         /// The member asked for.
         member: String,
     },
+    /// The brokers' certificate cannot be used.
+    #[snafu(display("the brokers' certificate cannot be used: {reason}"))]
+    Certificate {
+        /// The reason.
+        reason: String,
+    },
     /// The builder asked for no broker at all.
     #[snafu(display("a cluster needs at least one broker"))]
     NoBrokers,

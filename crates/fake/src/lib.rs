@@ -35,7 +35,7 @@
 //! # What it is
 //! One task owns all state; connections are dumb, and each is served one request at a time, as brokers do. One log per
 //! partition stands for all replicas, so replication is instant unless a test holds it back. Nothing is written to
-//! disk. There is no security, no quota, and there is no transaction coordinator yet. Groups are classic ones; their
+//! disk. Brokers speak [TLS](FakeClusterBuilder::tls) if they are told to; there is no quota, and there is no transaction coordinator yet. Groups are classic ones; their
 //! timers are Kafka's, the three seconds before a group's first generation included, unless the builder sets others.
 //!
 //! # Where it differs
@@ -96,6 +96,7 @@ mod metadata_view;
 mod producers;
 mod release;
 mod requests;
+mod security;
 mod state;
 mod timers;
 mod topic;
@@ -115,6 +116,7 @@ pub use groups::{CommittedOffset, GroupState};
 pub use log::{Compaction, ControlMarker, LoggedRecord, Record};
 pub use release::{Release, UnknownRelease};
 pub use requests::LoggedRequest;
+pub use security::{Authority, Certificate};
 pub use violations::{InvalidBatch, Violation};
 
 /// The examples in the readme, as tests.

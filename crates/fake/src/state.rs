@@ -29,6 +29,7 @@ use crate::groups::{GroupOptions, Groups};
 use crate::producers::Producers;
 use crate::release::Release;
 use crate::requests::{LoggedRequest, RequestLog};
+use crate::security::Acceptor;
 use crate::timers::Timers;
 use crate::topic::{Partition, Topic};
 use crate::transport::{self, Transport};
@@ -49,6 +50,8 @@ pub(crate) struct Options {
     pub(crate) advertised: BTreeMap<i16, Option<VersionRange>>,
     pub(crate) release: Release,
     pub(crate) groups: GroupOptions,
+    /// What brokers speak TLS with, if they do.
+    pub(crate) tls: Option<Acceptor>,
 }
 
 /// The cluster's clocks: elapsed time from tokio, wall time counted on from its start.
@@ -452,7 +455,7 @@ impl State {
             alive,
             ahead: BytesMut::new(),
         };
-        tokio::spawn(connection.serve(stream));
+        tokio::spawn(connection.serve(stream, self.options.tls.clone()));
     }
 
     fn received(&mut self, connection: u64, frame: Bytes) {

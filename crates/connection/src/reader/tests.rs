@@ -118,7 +118,7 @@ async fn other_protocols_are_recognised() {
     ));
     assert!(matches!(
         fault_of(&[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46]).await,
-        StreamFault::Tls
+        StreamFault::TlsExpected
     ));
     assert!(matches!(
         fault_of(b"SSH-2.0-OpenSSH\r\n").await,
