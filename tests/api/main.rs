@@ -10,6 +10,7 @@ mod processing;
 mod producer;
 mod real;
 mod releases;
+mod security;
 mod sockets;
 mod support;
 mod versus;

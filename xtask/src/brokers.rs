@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use xtask::kafka::{self, Cluster, RunState, Version};
+use xtask::kafka::{self, Cluster, RunState, Security, Version};
 
 use crate::flags::Flags;
 
@@ -22,6 +22,7 @@ fn up(mut flags: Flags) -> Result<()> {
     let name = flags
         .value::<String>("--name")?
         .unwrap_or_else(|| format!("kafka-{version}"));
+    let security = flags.value("--security")?.unwrap_or(Security::Plaintext);
     let settings = flags.values("--set")?;
     let java_options = flags.values("--java")?;
     flags.done()?;
@@ -29,6 +30,7 @@ fn up(mut flags: Flags) -> Result<()> {
         .version(version)
         .nodes(nodes)
         .name(name)
+        .security(security)
         .detached();
     for setting in settings {
         let (key, value) = setting
@@ -47,6 +49,12 @@ fn up(mut flags: Flags) -> Result<()> {
         start.elapsed().as_secs_f64(),
         state.logs().display()
     );
+    if security != Security::Plaintext {
+        eprintln!(
+            "what a client needs is in {}",
+            state.client_properties().display()
+        );
+    }
     println!("{}", state.bootstrap_servers);
     Ok(())
 }

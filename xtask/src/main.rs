@@ -64,8 +64,9 @@ const HELP: &str = "cargo xtask <command>
   bench peers [--clients A,B…] [--work A,B…] [--rounds N] [--records N]
            how much processor time and memory each of the clients takes for the same work, one after another in
            rounds, through a real broker. All of it takes an hour and writes benches/RESULTS.md
-  kafka up [--version V] [--nodes N] [--set k=v]… [--java OPTION]… [--name NAME]
-           start real brokers that run on, and print their addresses
+  kafka up [--version V] [--nodes N] [--security ssl|mtls] [--set k=v]… [--java OPTION]… [--name NAME]
+           start real brokers that run on, and print their addresses; --security: clients need
+           what is in the properties file that is printed beside them
   kafka down [--version V] [--name NAME]
            stop them and remove their data
   kafka status

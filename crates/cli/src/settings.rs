@@ -188,9 +188,10 @@ fn is_hopeless(error: &ottla::Error) -> bool {
     };
     matches!(
         fault,
-        ConnectionFault::Authentication
-            | ConnectionFault::NotKafka
+        ConnectionFault::NotKafka
+            | ConnectionFault::PlaintextExpected
             | ConnectionFault::TlsExpected
+            | ConnectionFault::TlsFailed
             | ConnectionFault::Unreachable
     )
 }

@@ -61,6 +61,6 @@ pub use peer::{ConnectionGroup, Peer, Purpose};
 pub use pending::{Pending, Written};
 pub use pool::Pool;
 pub use stats::PoolStats;
-pub use tls::{Pem, Tls, TlsClient, TlsConfigError, TlsFault};
+pub use tls::{Pem, Tls, TlsClient, TlsConfigError, TlsFault, TlsVersion};
 pub use transport::{BoxFuture, BoxStream, Connector, Stream, TcpAttempt, TcpConnector, TcpError};
 pub use versions::Versions;

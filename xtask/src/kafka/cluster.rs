@@ -17,6 +17,7 @@ use super::jars::{Jars, java, remove_dir};
 use super::ports::ReservedPort;
 use super::process::{Identity, Lifetime, Process, tail};
 use super::run::{self, RunState};
+use super::security::Security;
 use super::{Version, probe};
 
 /// How long a node may take to become ready; a loaded machine with two cores needs some of it.
@@ -35,6 +36,7 @@ pub struct ClusterBuilder {
     detached: bool,
     overrides: BTreeMap<String, String>,
     java_options: Vec<String>,
+    security: Security,
 }
 
 impl ClusterBuilder {
@@ -56,6 +58,13 @@ impl ClusterBuilder {
     #[must_use]
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.overrides.insert(key.into(), value.into());
+        self
+    }
+
+    /// What clients have to do to be let in; nothing by default. Brokers talk to each other without it.
+    #[must_use]
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = security;
         self
     }
 
@@ -114,6 +123,7 @@ pub struct Cluster {
     state: RunState,
     overrides: BTreeMap<String, String>,
     java_options: Vec<String>,
+    security: Security,
     /// `id@host:port` of every controller, or the address of ZooKeeper.
     quorum: String,
     zookeeper: Option<Process>,
@@ -125,6 +135,7 @@ pub struct Cluster {
 struct Node {
     id: i32,
     port: u16,
+    internal_port: u16,
     controller_port: u16,
     process: Option<Process>,
 }
@@ -140,7 +151,14 @@ impl Cluster {
             detached: false,
             overrides: BTreeMap::new(),
             java_options: Vec::new(),
+            security: Security::Plaintext,
         }
+    }
+
+    /// What a client needs to know beside the addresses, by the names of librdkafka's properties.
+    #[must_use]
+    pub fn client_properties(&self) -> Vec<(String, String)> {
+        self.security.client_properties(&self.dir.join("conf"))
     }
 
     /// `host:port` of every node, separated by commas.
@@ -246,7 +264,12 @@ impl Cluster {
     pub fn change_port(&mut self, id: i32) -> Result<()> {
         self.stop(id)?;
         let index = self.index(id)?;
-        self.nodes[index].port = ReservedPort::reserve()?.port;
+        let node = &mut self.nodes[index];
+        let is_internal = node.internal_port == node.port;
+        node.port = ReservedPort::reserve()?.port;
+        if is_internal {
+            node.internal_port = node.port;
+        }
         self.state.bootstrap_servers = addresses(&self.nodes);
         self.write_config(id)
     }
@@ -331,16 +354,23 @@ impl Cluster {
     fn start(builder: &ClusterBuilder, jars: Jars) -> Result<Self> {
         let name = builder.name.clone().unwrap_or_else(unique_name);
         let dir = run::fresh_run_dir(&name)?;
-        let reserve = |_| Ok((ReservedPort::reserve()?, ReservedPort::reserve()?));
+        let reserve = |_| {
+            let internal = match builder.security {
+                Security::Plaintext => None,
+                _ => Some(ReservedPort::reserve()?),
+            };
+            Ok((ReservedPort::reserve()?, internal, ReservedPort::reserve()?))
+        };
         let ports = (0..builder.nodes)
             .map(reserve)
             .collect::<Result<Vec<_>>>()?;
         let zookeeper_port = ReservedPort::reserve()?;
         let nodes: Vec<Node> = (1..)
             .zip(&ports)
-            .map(|(id, (port, controller))| Node {
+            .map(|(id, (port, internal, controller))| Node {
                 id,
                 port: port.port,
+                internal_port: internal.as_ref().unwrap_or(port).port,
                 controller_port: controller.port,
                 process: None,
             })
@@ -364,11 +394,13 @@ impl Cluster {
             dir,
             overrides: builder.overrides.clone(),
             java_options: builder.java_options.clone(),
+            security: builder.security,
             quorum,
             zookeeper: None,
             nodes,
             keep_logs: false,
         };
+        cluster.security.write(&cluster.dir.join("conf"))?;
         for id in cluster.node_ids() {
             fs::create_dir_all(cluster.data_path(id)?)?;
             cluster.write_config(id)?;
@@ -404,11 +436,14 @@ impl Cluster {
             nodes: self.nodes.len(),
             quorum: &self.quorum,
             overrides: &self.overrides,
+            security: &self.security,
+            conf: &self.dir.join("conf"),
         };
         let node = &self.nodes[self.index(id)?];
         let node = NodeConfig {
             id,
             port: node.port,
+            internal_port: node.internal_port,
             controller_port: node.controller_port,
             data: &self.data_path(id)?,
         };
@@ -463,7 +498,7 @@ impl Cluster {
             bail!("node {id} is stopped")
         };
         loop {
-            let probed = probe::registered_brokers(node.port);
+            let probed = probe::registered_brokers(node.internal_port);
             if probed
                 .as_ref()
                 .is_ok_and(|known| expected.iter().all(|id| known.contains(id)))

@@ -5,12 +5,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::Version;
+use super::security::Security;
 
 /// What distinguishes one node of a cluster from the others.
 #[derive(Debug)]
 pub(crate) struct NodeConfig<'a> {
     pub(crate) id: i32,
     pub(crate) port: u16,
+    /// The port where brokers talk to each other; the same, unless clients have to use [`Security`].
+    pub(crate) internal_port: u16,
     /// The port of its KRaft controller; unused with ZooKeeper.
     pub(crate) controller_port: u16,
     pub(crate) data: &'a Path,
@@ -24,6 +27,9 @@ pub(crate) struct ClusterConfig<'a> {
     /// `id@host:port` of every controller, or the address of ZooKeeper.
     pub(crate) quorum: &'a str,
     pub(crate) overrides: &'a BTreeMap<String, String>,
+    pub(crate) security: &'a Security,
+    /// Where certificates are.
+    pub(crate) conf: &'a Path,
 }
 
 /// The properties of one node; what the caller has set comes last and wins.
@@ -46,13 +52,20 @@ pub(crate) fn server_properties(cluster: &ClusterConfig<'_>, node: &NodeConfig<'
     all.insert("share.coordinator.state.topic.min.isr", min_isr);
     all.insert("log.dirs", node.data.display().to_string());
     all.insert("broker.rack", format!("rack-{}", node.id));
-    let client = format!("PLAINTEXT://127.0.0.1:{}", node.port);
-    all.insert("advertised.listeners", client.clone());
+    let mut clients = format!("PLAINTEXT://127.0.0.1:{}", node.internal_port);
+    if let Some(protocol) = cluster.security.protocol() {
+        clients = format!("CLIENT://127.0.0.1:{},{clients}", node.port);
+        let map = format!("CLIENT:{protocol},PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT");
+        all.insert("listener.security.protocol.map", map);
+        all.insert("inter.broker.listener.name", "PLAINTEXT".into());
+        all.extend(cluster.security.broker_properties(cluster.conf));
+    }
+    all.insert("advertised.listeners", clients.clone());
     if cluster.version.needs_zookeeper() {
         all.insert("broker.id", node.id.to_string());
         all.insert("zookeeper.connect", cluster.quorum.to_owned());
         all.insert("zookeeper.session.timeout.ms", "6000".into());
-        all.insert("listeners", client);
+        all.insert("listeners", clients);
     } else {
         all.insert("node.id", node.id.to_string());
         all.insert("process.roles", "broker,controller".into());
@@ -61,7 +74,7 @@ pub(crate) fn server_properties(cluster: &ClusterConfig<'_>, node: &NodeConfig<'
         all.insert("inter.broker.listener.name", "PLAINTEXT".into());
         all.insert(
             "listeners",
-            format!("{client},CONTROLLER://127.0.0.1:{}", node.controller_port),
+            format!("{clients},CONTROLLER://127.0.0.1:{}", node.controller_port),
         );
         all.insert("broker.session.timeout.ms", "6000".into());
         all.insert("broker.heartbeat.interval.ms", "500".into());
@@ -120,10 +133,13 @@ mod tests {
             nodes,
             quorum: "1@127.0.0.1:2",
             overrides: &overrides,
+            security: &Security::Plaintext,
+            conf: Path::new("/conf"),
         };
         let node = NodeConfig {
             id: 2,
             port: 1,
+            internal_port: 1,
             controller_port: 2,
             data: Path::new("/data"),
         };

@@ -12,9 +12,11 @@ mod ports;
 mod probe;
 mod process;
 mod run;
+mod security;
 mod version;
 
 pub use cluster::{Cluster, ClusterBuilder};
 pub use jars::{Jars, java_tool, require_java_and_maven};
 pub use run::{RunState, down, status};
+pub use security::Security;
 pub use version::Version;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jars::{remove_dir, target};
 use super::process::Identity;
+use super::security::CLIENT_PROPERTIES;
 
 /// One recorded cluster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +59,12 @@ impl RunState {
     #[must_use]
     pub fn logs(&self) -> PathBuf {
         run_dir(&self.name).join("logs")
+    }
+
+    /// The properties by which clients get in, if that takes more than the address.
+    #[must_use]
+    pub fn client_properties(&self) -> PathBuf {
+        run_dir(&self.name).join("conf").join(CLIENT_PROPERTIES)
     }
 
     pub(crate) fn write(&self) -> Result<()> {

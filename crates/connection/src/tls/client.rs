@@ -4,17 +4,18 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, SupportedProtocolVersion};
 use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 use tracing::debug;
 
 use super::fault::TlsFault;
 use super::material::{self, TlsConfigError};
-use super::options::{Choice, Identity, Pem, Tls};
+use super::options::{Choice, Made, Tls, TlsVersion};
 use super::unnamed::Unnamed;
 use crate::error::{DialError, StreamFault};
 use crate::transport::BoxStream;
@@ -36,11 +37,7 @@ impl Tls {
     pub fn load(&self) -> Result<TlsClient, TlsConfigError> {
         let config = match &self.0 {
             Choice::Own(config) => config.clone(),
-            Choice::Made {
-                roots,
-                identity,
-                verify_hostname,
-            } => Arc::new(make(roots.as_ref(), identity.as_ref(), *verify_hostname)?),
+            Choice::Made(made) => Arc::new(made.config()?),
         };
         Ok(TlsClient {
             connector: TlsConnector::from(config),
@@ -48,37 +45,42 @@ impl Tls {
     }
 }
 
-fn make(
-    roots: Option<&Pem>,
-    identity: Option<&Identity>,
-    verify_hostname: bool,
-) -> Result<ClientConfig, TlsConfigError> {
-    let provider = Arc::new(ring::default_provider());
-    // Versions 1.2 and 1.3: rustls has no others.
-    let config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| material::unusable("TLS", &error))?;
-    let roots = roots.map(material::roots).transpose()?;
-    let config = match roots {
-        Some(roots) if verify_hostname => config.with_root_certificates(roots),
-        roots => {
-            let verifier: Arc<dyn ServerCertVerifier> = match roots {
-                Some(roots) => Arc::new(Unnamed { roots, provider }),
-                None if verify_hostname => Arc::new(system(provider)?),
-                None => return Err(TlsConfigError::HostnameUnverified),
-            };
-            config
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-        }
-    };
-    let Some(identity) = identity else {
-        return Ok(config.with_no_client_auth());
-    };
-    let (chain, key) = material::identity(identity)?;
-    config
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| material::unusable(material::IDENTITY, &error))
+impl Made {
+    fn config(&self) -> Result<ClientConfig, TlsConfigError> {
+        let provider = Arc::new(ring::default_provider());
+        let versions: Vec<_> = self.versions.iter().copied().map(supported).collect();
+        let config = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&versions)
+            .map_err(|error| material::unusable("the choice of versions", &error))?;
+        let roots = self.roots.as_ref().map(material::roots).transpose()?;
+        let config = match roots {
+            Some(roots) if self.verify_hostname => config.with_root_certificates(roots),
+            roots => {
+                let verifier: Arc<dyn ServerCertVerifier> = match roots {
+                    Some(roots) => Arc::new(Unnamed { roots, provider }),
+                    None if self.verify_hostname => Arc::new(system(provider)?),
+                    None => return Err(TlsConfigError::HostnameUnverified),
+                };
+                config
+                    .dangerous()
+                    .with_custom_certificate_verifier(verifier)
+            }
+        };
+        let Some(identity) = &self.identity else {
+            return Ok(config.with_no_client_auth());
+        };
+        let (chain, key) = material::identity(identity)?;
+        config
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| material::unusable(material::IDENTITY, &error))
+    }
+}
+
+fn supported(version: TlsVersion) -> &'static SupportedProtocolVersion {
+    match version {
+        TlsVersion::V1_2 => &TLS12,
+        TlsVersion::V1_3 => &TLS13,
+    }
 }
 
 /// The certificate authorities that the operating system trusts.
@@ -130,7 +132,11 @@ impl TlsClient {
     /// With TLS 1.3 this client is done with the handshake before the broker has seen its certificate, so the alert
     /// comes as the answer to the first request.
     pub(crate) fn explain(&self, error: DialError) -> DialError {
-        let certain = self.connector.config().client_auth_cert_resolver.has_certs();
+        let certain = self
+            .connector
+            .config()
+            .client_auth_cert_resolver
+            .has_certs();
         match error {
             DialError::Handshake {
                 fault:

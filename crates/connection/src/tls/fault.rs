@@ -23,7 +23,9 @@ pub enum TlsFault {
         reason: String,
     },
     /// The broker's certificate is valid from some later time on.
-    #[snafu(display("the broker's certificate is not valid yet (or this machine's clock is slow)"))]
+    #[snafu(display(
+        "the broker's certificate is not valid yet (or this machine's clock is slow)"
+    ))]
     CertificateNotYetValid,
     /// The broker wants a certificate of this client, and none was chosen.
     #[snafu(display("the broker wants a client certificate, and there is none (alert {alert})"))]
@@ -75,7 +77,10 @@ pub enum TlsFault {
 impl TlsFault {
     /// Whether one side does not accept who the other is, which another try does not change.
     pub fn is_authentication(&self) -> bool {
-        !matches!(self, Self::Ended | Self::Plaintext | Self::Protocol { .. })
+        !matches!(
+            self,
+            Self::Ended | Self::Plaintext | Self::Protocol { .. } | Self::Refused { .. }
+        )
     }
 
     /// What TLS has to say about an error of a stream, if it is TLS'.
@@ -127,6 +132,7 @@ impl TlsFault {
                 | Alert::CertificateRequired
                 | Alert::CertificateRevoked
                 | Alert::CertificateUnknown
+                | Alert::DecryptError
                 | Alert::NoCertificate
                 | Alert::UnknownCA
                 | Alert::UnsupportedCertificate

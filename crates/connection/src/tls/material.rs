@@ -187,7 +187,7 @@ fn open(pem: &Pem, of_identity: bool) -> Result<(Place, Zeroizing<Vec<u8>>), Tls
                 file: None,
                 of_identity,
             };
-            return Ok((place, Zeroizing::new(text.as_bytes().to_vec())));
+            return Ok((place, unfolded(text)));
         }
         Pem::File(path) => path,
     };
@@ -206,6 +206,29 @@ fn open(pem: &Pem, of_identity: bool) -> Result<(Place, Zeroizing<Vec<u8>>), Tls
         _ => return Ok((place, bytes)),
     };
     tls_config_error::NotPemSnafu { place, format }.fail()
+}
+
+/// PEM with its line breaks, where a properties file has made one line of it (KIP-651).
+fn unfolded(text: &str) -> Zeroizing<Vec<u8>> {
+    const DASHES: &str = "-----";
+    let text = text.trim();
+    let mut lines = Zeroizing::new(Vec::with_capacity(text.len() + text.len() / 16));
+    if text.contains('\n') {
+        lines.extend_from_slice(text.as_bytes());
+        return lines;
+    }
+    for (index, part) in text.split(DASHES).enumerate() {
+        // Labels and what is between them take turns.
+        let wrapped = match index % 2 {
+            1 => [DASHES, part, DASHES, "\n"],
+            _ => ["", part.trim(), "\n", ""],
+        };
+        for piece in wrapped {
+            let bytes = piece.bytes().filter(|byte| index % 2 == 1 || *byte != b' ');
+            lines.extend(bytes);
+        }
+    }
+    lines
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {

@@ -20,4 +20,4 @@ mod tests;
 pub use client::TlsClient;
 pub use fault::TlsFault;
 pub use material::TlsConfigError;
-pub use options::{Pem, Tls};
+pub use options::{Pem, Tls, TlsVersion};

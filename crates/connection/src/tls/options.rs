@@ -27,13 +27,27 @@ pub struct Tls(pub(super) Choice);
 #[derive(Clone)]
 pub(super) enum Choice {
     /// Made here, from certificates.
-    Made {
-        roots: Option<Pem>,
-        identity: Option<Identity>,
-        verify_hostname: bool,
-    },
+    Made(Made),
     /// Somebody's own.
     Own(Arc<ClientConfig>),
+}
+
+#[derive(Clone)]
+pub(super) struct Made {
+    pub(super) roots: Option<Pem>,
+    pub(super) identity: Option<Identity>,
+    pub(super) verify_hostname: bool,
+    pub(super) versions: Vec<TlsVersion>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
 }
 
 /// Who this client is.
@@ -77,11 +91,12 @@ impl fmt::Debug for Pem {
 impl Tls {
     /// The defaults.
     pub fn new() -> Self {
-        Self(Choice::Made {
+        Self(Choice::Made(Made {
             roots: None,
             identity: None,
             verify_hostname: true,
-        })
+            versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
+        }))
     }
 
     /// Takes a configuration of one's own as it is: other roots, other ciphers, keys in hardware.
@@ -108,9 +123,7 @@ impl Tls {
 
     /// Trusts these certificate authorities, instead of the system's.
     pub fn ca(mut self, pem: Pem) -> Self {
-        if let Choice::Made { roots, .. } = &mut self.0 {
-            *roots = Some(pem);
-        }
+        self.made(|made| made.roots = Some(pem));
         self
     }
 
@@ -134,9 +147,7 @@ impl Tls {
 
     /// The same, from wherever they are.
     pub fn certificate(mut self, chain: Pem, key: Pem) -> Self {
-        if let Choice::Made { identity, .. } = &mut self.0 {
-            *identity = Some(Identity { chain, key });
-        }
+        self.made(|made| made.identity = Some(Identity { chain, key }));
         self
     }
 
@@ -146,13 +157,21 @@ impl Tls {
     /// with authorities of one's own: those of the system sign certificates for anybody.
     #[doc(alias = "ssl.endpoint.identification.algorithm")]
     pub fn verify_hostname(mut self, verify: bool) -> Self {
-        if let Choice::Made {
-            verify_hostname, ..
-        } = &mut self.0
-        {
-            *verify_hostname = verify;
-        }
+        self.made(|made| made.verify_hostname = verify);
         self
+    }
+
+    /// The versions of TLS to speak; both sides choose the newest they have in common. Default: 1.2 and 1.3.
+    #[doc(alias = "ssl.enabled.protocols")]
+    pub fn versions(mut self, allowed: impl IntoIterator<Item = TlsVersion>) -> Self {
+        self.made(|made| made.versions = allowed.into_iter().collect());
+        self
+    }
+
+    fn made(&mut self, set: impl FnOnce(&mut Made)) {
+        if let Choice::Made(made) = &mut self.0 {
+            set(made);
+        }
     }
 }
 
@@ -167,11 +186,13 @@ impl fmt::Debug for Tls {
         let mut out = f.debug_struct("Tls");
         match &self.0 {
             Choice::Own(_) => out.field("own", &true),
-            Choice::Made {
+            Choice::Made(Made {
                 roots,
                 identity,
                 verify_hostname,
-            } => out
+                versions,
+            }) => out
+                .field("versions", versions)
                 .field("ca", roots)
                 .field("certificate", identity)
                 .field("verify_hostname", verify_hostname),

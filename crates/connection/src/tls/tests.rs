@@ -22,16 +22,24 @@ fn what_is_chosen_can_be_used() {
 }
 
 #[test]
+fn a_properties_file_may_have_made_one_line_of_it() {
+    let authority = Authority::new();
+    let own = authority.issue(["client"]);
+    let folded = |pem: &str| pem.lines().collect::<Vec<_>>().join(" ");
+    let tls = Tls::new()
+        .ca_pem(folded(&format!("{}{}", authority.pem(), own.chain())))
+        .certificate_pem(folded(own.chain()), folded(own.key()));
+    tls.load().unwrap();
+}
+
+#[test]
 fn a_key_that_belongs_to_another_certificate_is_refused() {
     let (own, other) = (client_certificate(), client_certificate());
     let tls = Tls::new()
         .ca_pem(own.chain())
         .certificate_pem(own.chain(), other.key());
     let error = tls.load().unwrap_err();
-    assert!(
-        matches!(&error, TlsConfigError::Unusable { .. }),
-        "{error}"
-    );
+    assert!(matches!(&error, TlsConfigError::Unusable { .. }), "{error}");
     assert!(error.is_identity());
 }
 
@@ -57,7 +65,11 @@ fn errors_say_which_file_and_what_instead() {
     assert!(text.contains("nowhere.pem cannot be read"), "{text}");
 
     let own = client_certificate();
-    let identity = |key: &str| Tls::new().ca_pem(ca.pem()).certificate_pem(own.chain(), key);
+    let identity = |key: &str| {
+        Tls::new()
+            .ca_pem(ca.pem())
+            .certificate_pem(own.chain(), key)
+    };
     let error = identity(own.chain()).load().unwrap_err();
     assert!(error.to_string().contains("holds no private key") && error.is_identity());
     for encrypted in [
@@ -83,5 +95,8 @@ fn keys_are_not_shown() {
         .ca_file("ca.pem")
         .certificate_pem(own.chain(), own.key());
     let shown = format!("{tls:?}");
-    assert!(!shown.contains("PRIVATE") && shown.contains("ca.pem"), "{shown}");
+    assert!(
+        !shown.contains("PRIVATE") && shown.contains("ca.pem"),
+        "{shown}"
+    );
 }

@@ -34,9 +34,7 @@ pub(crate) fn acceptor(
         Some(authority) => {
             let mut roots = RootCertStore::empty();
             let authority = CertificateDer::from_pem_slice(authority.pem().as_bytes());
-            roots
-                .add(authority.map_err(unusable)?)
-                .map_err(unusable)?;
+            roots.add(authority.map_err(unusable)?).map_err(unusable)?;
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
                 .map_err(unusable)?;

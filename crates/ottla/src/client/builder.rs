@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ottla_connection::{Connector, HostPort, TcpConnector};
+use ottla_connection::{Connector, HostPort, TcpConnector, Tls, TlsClient};
 
+use super::properties::PROPERTIES;
+use super::security::Security;
 use crate::client::Client;
-use crate::config::properties::{self, Property};
+use crate::config::properties;
 use crate::env::CpuWork;
 use crate::error::{ErrorKind, Result};
 
@@ -28,6 +30,7 @@ pub(crate) struct ClientConfig {
     pub(crate) seed: Option<u64>,
     pub(crate) wall_clock: Option<SystemTime>,
     pub(crate) cpu_work: CpuWork,
+    pub(crate) tls: Option<TlsClient>,
 }
 
 /// Collects the settings of a [`Client`].
@@ -36,8 +39,9 @@ pub(crate) struct ClientConfig {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ClientBuilder {
-    config: ClientConfig,
-    bootstrap_text: String,
+    pub(super) config: ClientConfig,
+    pub(super) bootstrap_text: String,
+    pub(super) security: Security,
     connector: Option<Arc<dyn Connector>>,
 }
 
@@ -60,8 +64,10 @@ impl ClientBuilder {
                 seed: None,
                 wall_clock: None,
                 cpu_work: CpuWork::Pool,
+                tls: None,
             },
             bootstrap_text: String::new(),
+            security: Security::default(),
             connector: None,
         }
     }
@@ -169,6 +175,21 @@ impl ClientBuilder {
         self
     }
 
+    /// Encrypts every connection, and with it whom to trust and who this client is. Default: connections are not
+    /// encrypted.
+    ///
+    /// ```
+    /// use ottla::{Client, Tls};
+    ///
+    /// let client = Client::builder().bootstrap_servers("broker.example.org:9093").tls(Tls::new().ca_file("ca.pem"));
+    /// # drop(client);
+    /// ```
+    #[doc(alias = "security.protocol")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.security.tls = Some(tls);
+        self
+    }
+
     /// How streams to brokers are made, instead of by TCP: a function from host and port to a stream,
     /// or any other [`Connector`]. An embedded cluster for tests, a tunnel and a proxy are such functions.
     ///
@@ -228,6 +249,7 @@ impl ClientBuilder {
         let Self {
             mut config,
             bootstrap_text,
+            security,
             connector,
         } = self;
         config.bootstrap = HostPort::parse_list(&bootstrap_text)
@@ -252,6 +274,7 @@ impl ClientBuilder {
                 return Err(invalid(property, "the first pause is above the longest").into());
             }
         }
+        config.tls = security.load_tls()?;
         let connector = connector.unwrap_or_else(|| Arc::new(TcpConnector::new()));
         Ok(Client::start(config, connector))
     }
@@ -262,171 +285,17 @@ impl std::fmt::Debug for ClientBuilder {
         f.debug_struct("ClientBuilder")
             .field("bootstrap_servers", &self.bootstrap_text)
             .field("config", &self.config)
+            .field("security", &self.security)
             .finish_non_exhaustive()
     }
 }
 
-fn invalid(property: &str, reason: impl Into<String>) -> ErrorKind {
+pub(super) fn invalid(property: &str, reason: impl Into<String>) -> ErrorKind {
     ErrorKind::InvalidConfig {
         property: property.to_owned(),
         reason: reason.into(),
     }
 }
-
-/// The properties that a client understands.
-pub(crate) static PROPERTIES: &[Property<ClientBuilder>] = &[
-    Property {
-        name: "bootstrap.servers",
-        aliases: &["metadata.broker.list"],
-        about: "the brokers to begin with, `host:port,…`; required",
-        set: |b, v| {
-            v.clone_into(&mut b.bootstrap_text);
-            Ok(())
-        },
-    },
-    Property {
-        name: "client.id",
-        aliases: &[],
-        about: "the name brokers know this client by; default `ottla`",
-        set: |b, v| {
-            v.clone_into(&mut b.config.client_id);
-            Ok(())
-        },
-    },
-    Property {
-        name: "request.timeout.ms",
-        aliases: &["socket.timeout.ms"],
-        about: "how long one request may take; default 30000",
-        set: |b, v| {
-            b.config.request_timeout = properties::millis(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "socket.connection.setup.timeout.ms",
-        aliases: &[],
-        about: "how long setting up one connection may take; default 10000",
-        set: |b, v| {
-            b.config.connect_timeout = properties::millis(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "reconnect.backoff.ms",
-        aliases: &[],
-        about: "the first pause before a broker is dialled again; default 50",
-        set: |b, v| {
-            let (first, longest) = &mut b.config.reconnect_backoff;
-            *first = properties::millis(v)?;
-            *longest = (*longest).max(*first);
-            Ok(())
-        },
-    },
-    Property {
-        name: "reconnect.backoff.max.ms",
-        aliases: &[],
-        about: "the longest pause before a broker is dialled again; default 1000",
-        set: |b, v| {
-            let (first, longest) = &mut b.config.reconnect_backoff;
-            *longest = properties::millis(v)?;
-            *first = (*first).min(*longest);
-            Ok(())
-        },
-    },
-    Property {
-        name: "retry.backoff.ms",
-        aliases: &[],
-        about: "the first pause before a failed request is tried again; default 100",
-        set: |b, v| {
-            let (first, longest) = &mut b.config.retry_backoff;
-            *first = properties::millis(v)?;
-            *longest = (*longest).max(*first);
-            Ok(())
-        },
-    },
-    Property {
-        name: "retry.backoff.max.ms",
-        aliases: &[],
-        about: "the longest pause before a failed request is tried again; default 1000",
-        set: |b, v| {
-            let (first, longest) = &mut b.config.retry_backoff;
-            *longest = properties::millis(v)?;
-            *first = (*first).min(*longest);
-            Ok(())
-        },
-    },
-    Property {
-        name: "connections.max.idle.ms",
-        aliases: &[],
-        about: "after which time without use a connection is closed, 0 or -1 for never; default 540000",
-        set: |b, v| {
-            let millis = properties::number::<i64>(v)?;
-            b.config.connections_max_idle = u64::try_from(millis)
-                .ok()
-                .filter(|&millis| millis > 0)
-                .map(Duration::from_millis);
-            Ok(())
-        },
-    },
-    Property {
-        name: "metadata.max.age.ms",
-        aliases: &["topic.metadata.refresh.interval.ms"],
-        about: "after which time metadata is asked for again; default 300000",
-        set: |b, v| {
-            b.config.metadata_max_age = properties::millis(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "metadata.max.idle.ms",
-        aliases: &[],
-        about: "after which time without use a topic is no longer asked about; default 300000",
-        set: |b, v| {
-            b.config.metadata_max_idle = properties::millis(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "metadata.recovery.strategy",
-        aliases: &[],
-        about: "`rebootstrap` or `none`: what to do once no known broker answers; default `rebootstrap`",
-        set: |b, v| {
-            b.config.rebootstrap = match v.to_ascii_lowercase().as_str() {
-                "rebootstrap" => true,
-                "none" => false,
-                _ => return Err(format!("{v:?} is neither rebootstrap nor none")),
-            };
-            Ok(())
-        },
-    },
-    Property {
-        name: "allow.auto.create.topics",
-        aliases: &[],
-        about: "whether brokers may create a topic because it is named; default true",
-        set: |b, v| {
-            b.config.allow_auto_create_topics = properties::boolean(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "receive.message.max.bytes",
-        aliases: &[],
-        about: "the largest answer that is read; default 268435456",
-        set: |b, v| {
-            b.config.max_response_bytes = properties::number(v)?;
-            Ok(())
-        },
-    },
-    Property {
-        name: "security.protocol",
-        aliases: &[],
-        about: "`PLAINTEXT`; anything else is refused, never ignored",
-        set: |_, v| match v.to_ascii_uppercase().as_str() {
-            "PLAINTEXT" => Ok(()),
-            _ => Err(format!("{v} is not available; only PLAINTEXT is")),
-        },
-    },
-];
 
 #[cfg(test)]
 mod tests {
@@ -438,38 +307,6 @@ mod tests {
         assert!(
             matches!(error.kind(), ErrorKind::InvalidConfig { property, .. }
             if property == "bootstrap.servers")
-        );
-    }
-
-    #[test]
-    fn the_properties_are_documented() {
-        let documented = include_str!("properties.md");
-        properties::check_documented(PROPERTIES, "client/properties.md", documented);
-    }
-
-    #[test]
-    fn properties_set_what_setters_set() {
-        let builder = ClientBuilder::from_properties([
-            ("metadata.broker.list", "a:1,b"),
-            ("socket.timeout.ms", "1234"),
-            ("reconnect.backoff.ms", "5000"),
-            ("linger.ms", "7"),
-            ("key.deserializer", "StringDeserializer"),
-        ])
-        .unwrap();
-        assert_eq!(builder.bootstrap_text, "a:1,b");
-        assert_eq!(builder.config.request_timeout, Duration::from_millis(1234));
-        let five = Duration::from_secs(5);
-        assert_eq!(builder.config.reconnect_backoff, (five, five));
-    }
-
-    #[test]
-    fn encryption_is_never_left_out_in_silence() {
-        let error =
-            ClientBuilder::from_properties([("security.protocol", "SASL_SSL")]).unwrap_err();
-        assert!(
-            matches!(error.kind(), ErrorKind::InvalidConfig { property, .. }
-            if property == "security.protocol")
         );
     }
 }

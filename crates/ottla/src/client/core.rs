@@ -38,6 +38,7 @@ impl Core {
                     client_id: Some(config.client_id.clone()),
                     max_response_bytes: config.max_response_bytes,
                     idle_timeout: config.connections_max_idle,
+                    tls: config.tls.clone(),
                     ..ConnectionConfig::default()
                 },
                 reconnect_backoff: Backoff::new(first, longest),

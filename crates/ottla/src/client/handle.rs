@@ -56,7 +56,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), with the reason why no broker was reached as its
-    /// source.
+    /// source; at once that reason itself if time does not change it, as with a certificate that is not accepted.
     ///
     /// # Cancel safety
     ///

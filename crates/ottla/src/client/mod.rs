@@ -6,14 +6,17 @@ mod call;
 mod core;
 mod handle;
 mod metrics;
+mod properties;
 mod race;
+mod security;
 mod target;
 
 pub use builder::ClientBuilder;
-pub(crate) use builder::{ClientConfig, PROPERTIES};
+pub(crate) use builder::ClientConfig;
 pub(crate) use core::Core;
 pub use handle::Client;
 pub use metrics::ClientMetrics;
+pub(crate) use properties::PROPERTIES;
 pub(crate) use race::first_answer;
 pub(crate) use target::Target;
 

@@ -1,6 +1,8 @@
 //! What the connections' errors mean to the facade's users.
 
-use ottla_connection::{CloseReason, ConnectionError, DialError, StreamFault, UnsupportedApi};
+use ottla_connection::{
+    CloseReason, ConnectionError, DialError, StreamFault, TlsFault, UnsupportedApi,
+};
 
 use super::{ConnectionFault, Error, ErrorKind};
 
@@ -51,12 +53,12 @@ fn offered(error: &UnsupportedApi) -> String {
 }
 
 fn fault(error: &ConnectionError) -> ConnectionFault {
-    if error.is_authentication() {
-        return ConnectionFault::Authentication;
-    }
     match error {
+        // Who somebody is or is not matters more than that another is not there.
         ConnectionError::Bootstrap { failures } => failures
-            .first()
+            .iter()
+            .find(|(_, error)| error.is_authentication())
+            .or(failures.first())
             .map_or(ConnectionFault::Unreachable, |(_, error)| fault(error)),
         ConnectionError::Closed {
             reason: CloseReason::Fault { fault },
@@ -67,6 +69,7 @@ fn fault(error: &ConnectionError) -> ConnectionFault {
         ConnectionError::TimedOut { .. } => ConnectionFault::TimedOut,
         other => match other.dial_error() {
             Some(DialError::Handshake { fault }) => stream(fault),
+            Some(error) if error.is_authentication() => ConnectionFault::Authentication,
             Some(error) if error.is_timeout() => ConnectionFault::TimedOut,
             Some(_) => ConnectionFault::Unreachable,
             None if other.is_timeout() => ConnectionFault::TimedOut,
@@ -77,8 +80,24 @@ fn fault(error: &ConnectionError) -> ConnectionFault {
 
 fn stream(fault: &StreamFault) -> ConnectionFault {
     match fault {
-        StreamFault::Tls => ConnectionFault::TlsExpected,
+        StreamFault::Tls { fault } => tls(fault),
+        StreamFault::TlsExpected => ConnectionFault::TlsExpected,
         StreamFault::Ended { .. } | StreamFault::Io { .. } => ConnectionFault::Closed,
         _ => ConnectionFault::NotKafka,
+    }
+}
+
+fn tls(fault: &TlsFault) -> ConnectionFault {
+    match fault {
+        TlsFault::CertificateExpired { .. } => ConnectionFault::CertificateExpired,
+        TlsFault::CertificateInvalid { .. } | TlsFault::CertificateNotYetValid => {
+            ConnectionFault::CertificateInvalid
+        }
+        TlsFault::ClientCertificateMissing { .. } => ConnectionFault::ClientCertificateMissing,
+        TlsFault::ClientCertificateRefused { .. } => ConnectionFault::ClientCertificateRefused,
+        TlsFault::Ended | TlsFault::Plaintext => ConnectionFault::PlaintextExpected,
+        TlsFault::NameMismatch { .. } => ConnectionFault::CertificateName,
+        TlsFault::UnknownIssuer => ConnectionFault::CertificateUnknownIssuer,
+        _ => ConnectionFault::TlsFailed,
     }
 }

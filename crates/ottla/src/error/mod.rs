@@ -264,16 +264,54 @@ pub enum ErrorKind {
 pub enum ConnectionFault {
     /// The broker does not accept who this client says it is.
     Authentication,
+    /// The broker's certificate has expired.
+    CertificateExpired,
+    /// The broker's certificate is not accepted, for another reason than those that are named here.
+    CertificateInvalid,
+    /// The broker's certificate is for other names than the one that was dialled.
+    CertificateName,
+    /// The broker's certificate is of an authority that is not trusted.
+    CertificateUnknownIssuer,
+    /// The broker wants a certificate of this client, and none was chosen.
+    ClientCertificateMissing,
+    /// The broker does not accept this client's certificate.
+    ClientCertificateRefused,
     /// The connection closed while an answer was due.
     Closed,
     /// What answers is not a Kafka broker, or garbles its answers.
     NotKafka,
+    /// TLS was spoken to a port that does not speak it, or that hangs up on it.
+    PlaintextExpected,
     /// Neither a connection nor an answer in time.
     TimedOut,
     /// The broker expects TLS on this port.
     TlsExpected,
+    /// Broker and client have no TLS in common, or do not understand each other's.
+    TlsFailed,
     /// Nobody could be connected to: no such host, nothing listening, no route.
     Unreachable,
+}
+
+impl ConnectionFault {
+    /// Whether one side does not accept who the other is, which only somebody can change.
+    pub fn is_authentication(self) -> bool {
+        match self {
+            Self::Authentication
+            | Self::CertificateExpired
+            | Self::CertificateInvalid
+            | Self::CertificateName
+            | Self::CertificateUnknownIssuer
+            | Self::ClientCertificateMissing
+            | Self::ClientCertificateRefused => true,
+            Self::Closed
+            | Self::NotKafka
+            | Self::PlaintextExpected
+            | Self::TimedOut
+            | Self::TlsExpected
+            | Self::TlsFailed
+            | Self::Unreachable => false,
+        }
+    }
 }
 
 /// An error code as brokers send it.
@@ -334,7 +372,7 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         match &self.repr.kind {
             ErrorKind::Broker { code, .. } => code.is_retriable(),
-            ErrorKind::Connection { fault, .. } => *fault != ConnectionFault::Authentication,
+            ErrorKind::Connection { fault, .. } => !fault.is_authentication(),
             ErrorKind::AssignmentFailed { .. }
             | ErrorKind::MaxPollExceeded { .. }
             | ErrorKind::MemoryFull

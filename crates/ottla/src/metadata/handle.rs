@@ -138,6 +138,7 @@ impl Metadata {
                     _ => out_of_time(&view, "learning a topic's metadata", waited),
                 });
             }
+            refused(&self.view())?;
         }
     }
 
@@ -145,7 +146,8 @@ impl Metadata {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`] at the deadline, with the reason why no broker was reached.
+    /// [`ErrorKind::Timeout`] at the deadline, with the reason why no broker was reached; at once if that is one which
+    /// time does not change, as wrong credentials are.
     ///
     /// # Cancel safety
     ///
@@ -163,6 +165,7 @@ impl Metadata {
                 let waited = deadline.saturating_duration_since(began);
                 return Err(out_of_time(&view, "reaching a broker", waited));
             }
+            refused(&self.view())?;
         }
     }
 
@@ -226,6 +229,14 @@ impl Metadata {
 impl Shared {
     fn interest(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Interest>> {
         self.interest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a view that has just come says that asking again is of no use.
+fn refused(view: &View) -> Result<()> {
+    match &view.unreachable {
+        Some(reason) if !reason.is_retriable() => Err(reason.clone()),
+        _ => Ok(()),
     }
 }
 

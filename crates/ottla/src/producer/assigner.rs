@@ -105,6 +105,7 @@ fn absence(view: &View, topic: &str) -> Absence {
     let error = failure.map(|code| Error::about_topic("Metadata", code, topic));
     match (failure, &view.unreachable, error) {
         (Some(code), _, Some(error)) if !code.is_retriable() => Absence::Refused(error),
+        (_, Some(reason), _) if !reason.is_retriable() => Absence::Refused(reason.clone()),
         (_, Some(reason), _) => Absence::Unanswered(Some(reason.clone())),
         (Some(ErrorCode::UnknownTopicOrPartition), ..) => Absence::Denied,
         (.., error) => Absence::Unanswered(error),

@@ -7,5 +7,6 @@ mod load;
 mod moves;
 mod reload;
 mod restarts;
+mod security;
 mod trio;
 mod truncation;

@@ -27,7 +27,7 @@ use crate::admin::Admin;
 use crate::consumer::commits::Commits;
 use crate::consumer::coordinator::Coordinator;
 use crate::consumer::shared::Shared;
-use crate::error::{ConnectionFault, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::View;
 
 /// How long after one that failed the topics are listed again.
@@ -555,7 +555,7 @@ impl Member {
 fn is_hopeless(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Unsupported { .. } => true,
-        ErrorKind::Connection { fault, .. } => *fault == ConnectionFault::Authentication,
+        ErrorKind::Connection { fault, .. } => fault.is_authentication(),
         _ => false,
     }
 }
