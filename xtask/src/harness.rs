@@ -79,6 +79,15 @@ impl TestBinary {
     /// It is built as one of the whole workspace's tests: choosing it in cargo would give its
     /// dependencies other features, and build them a second time.
     pub(crate) fn build(dir: &str, name: &str) -> Result<Self> {
+        Self::built(&[], dir, name)
+    }
+
+    /// The same, optimised.
+    pub(crate) fn build_optimised(dir: &str, name: &str) -> Result<Self> {
+        Self::built(&["--release"], dir, name)
+    }
+
+    fn built(profile: &[&str], dir: &str, name: &str) -> Result<Self> {
         let args = [
             "test",
             "--workspace",
@@ -86,6 +95,7 @@ impl TestBinary {
             "--message-format",
             "json-render-diagnostics",
         ];
+        let args = [&args, profile].concat();
         eprintln!("$ cargo {}", args.join(" "));
         let output = Command::new("cargo")
             .args(args)

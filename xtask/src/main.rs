@@ -41,6 +41,9 @@ const HELP: &str = "cargo xtask <command>
   test [--version V]… [--full] [--no-kafka] [-- FILTER…]
            the tests on the fake, then the suite on real Kafka; with FILTER only those of
            package ottla-tests that match, beside a real broker
+  soak [--minutes N] [--version V]
+           a producer and a group at half of what the brokers take, for half an hour or N minutes, while
+           a broker is restarted every two: nothing may be lost, and nothing may grow
   compaction [--version V]… [--full] [--no-kafka]
            the scenarios of compacted logs
   deps     dependency edges between the crates
@@ -101,6 +104,7 @@ fn run() -> Result<()> {
             report.step("typecheck", || features::check(&sh))
         }),
         Some("test") => suite::run(flags),
+        Some("soak") => suite::soak(flags),
         Some("compaction") => compaction::run(flags),
         Some("deps") => steps(flags, |report| {
             report.step("dependency edges", || edges::check(&sh))

@@ -64,6 +64,23 @@ pub(crate) fn run(mut flags: Flags) -> Result<()> {
     report.finish()
 }
 
+/// `cargo xtask soak`: a producer and a group for long, optimised, while brokers are restarted.
+pub(crate) fn soak(mut flags: Flags) -> Result<()> {
+    let minutes = flags.value::<u32>("--minutes")?.unwrap_or(30).to_string();
+    let version = flags.value("--version")?.unwrap_or(Version::DEFAULT);
+    flags.done()?;
+    let mut env = env(version, None, false);
+    env.push(("OTTLA_TEST_MINUTES", &minutes));
+    let args = ["--include-ignored", "--nocapture", "real::own::soak::"];
+    let mut report = Report::default();
+    report.step(&format!("soak on Kafka {version}"), || {
+        TestBinary::build_optimised("tests", "api")?
+            .run(&args, &env)?
+            .check()
+    });
+    report.finish()
+}
+
 /// Every test that needs no broker, doc tests included; those of the clients once more on older releases of Kafka;
 /// then the long runs, if asked for.
 pub(crate) fn on_fake(report: &mut Report, long: bool) {

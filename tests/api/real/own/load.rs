@@ -15,11 +15,37 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::trio::TOPIC;
 use crate::support::PATIENCE;
 
-/// So many records are written each [`TICK`] at most: the test is of the cluster's trouble, not of speed.
-const RECORDS_PER_TICK: u64 = 50;
 const TICK: Duration = Duration::from_millis(5);
-/// More deliveries than this are never open.
-const OPEN: usize = 5_000;
+
+/// How much is written at the most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// So many records each [`TICK`].
+    per_tick: u64,
+    /// More deliveries than this are never open.
+    open: usize,
+}
+
+impl Pace {
+    /// Where the test is of the cluster's trouble, not of speed.
+    pub(crate) const CALM: Self = Self {
+        per_tick: 50,
+        open: 5_000,
+    };
+    /// As much as the cluster takes.
+    pub(crate) const FULL: Self = Self {
+        per_tick: 10_000,
+        open: 50_000,
+    };
+
+    pub(crate) fn per_second(rate: u64) -> Self {
+        let ticks = Duration::from_secs(1).div_duration_f64(TICK) as u64;
+        Self {
+            per_tick: rate / ticks,
+            ..Self::FULL
+        }
+    }
+}
 
 /// Counts on in another task.
 struct Progress(watch::Receiver<u64>);
@@ -37,7 +63,8 @@ impl Progress {
 /// Writes, and insists on every delivery.
 pub(crate) struct Writer {
     acknowledged: Progress,
-    stop: watch::Sender<bool>,
+    /// Nothing more is written without one.
+    pace: watch::Sender<Option<Pace>>,
     task: JoinHandle<u64>,
 }
 
@@ -45,13 +72,23 @@ impl Writer {
     /// Starts to write values of `size` bytes.
     pub(crate) fn start(client: &Client, partitions: u64, size: usize) -> Self {
         let (count, acknowledged) = watch::channel(0);
-        let (stop, stopped) = watch::channel(false);
+        let (pace, paced) = watch::channel(Some(Pace::CALM));
         let client = client.clone();
         Self {
             acknowledged: Progress(acknowledged),
-            stop,
-            task: tokio::spawn(write(client, partitions, size, count, stopped)),
+            pace,
+            task: tokio::spawn(write(client, partitions, size, count, paced)),
         }
+    }
+
+    /// Goes on at another pace.
+    pub(crate) fn pace(&self, pace: Pace) {
+        self.pace.send_replace(Some(pace));
+    }
+
+    /// How many are acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        *self.acknowledged.0.borrow()
     }
 
     /// Waits until this many more are acknowledged.
@@ -61,7 +98,7 @@ impl Writer {
 
     /// Ends the writing; how many there are, all of them acknowledged.
     pub(crate) async fn finish(self) -> u64 {
-        self.stop.send_replace(true);
+        self.pace.send_replace(None);
         self.task.await.unwrap()
     }
 }
@@ -71,7 +108,7 @@ async fn write(
     partitions: u64,
     size: usize,
     acknowledged: watch::Sender<u64>,
-    stopped: watch::Receiver<bool>,
+    paced: watch::Receiver<Option<Pace>>,
 ) -> u64 {
     let producer = client.producer().build().unwrap();
     let mut open: VecDeque<Delivery> = VecDeque::new();
@@ -79,9 +116,10 @@ async fn write(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut next, mut done) = (0, 0);
     loop {
-        let last = *stopped.borrow();
-        if !last {
-            for _ in 0..RECORDS_PER_TICK {
+        let pace = *paced.borrow();
+        let most = pace.map_or(0, |pace| pace.open);
+        if let Some(pace) = pace {
+            for _ in 0..pace.per_tick {
                 let value = format!("{next:size$}");
                 let partition = i32::try_from(next % partitions).unwrap();
                 let record = Record::to(TOPIC).partition(partition).value(&value);
@@ -90,7 +128,7 @@ async fn write(
             }
         }
         while let Some(oldest) = open.front() {
-            let wait = last || open.len() > OPEN;
+            let wait = open.len() > most;
             let Some(result) = (match wait {
                 false => oldest.try_result(),
                 true => Some(open.pop_front().unwrap().await),
@@ -106,7 +144,7 @@ async fn write(
             done += 1;
         }
         acknowledged.send_replace(done);
-        if last {
+        if pace.is_none() {
             producer.close(PATIENCE).await.unwrap();
             return done;
         }

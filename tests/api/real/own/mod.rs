@@ -8,5 +8,7 @@ mod moves;
 mod reload;
 mod restarts;
 mod security;
+mod soak;
 mod trio;
 mod truncation;
+mod vitals;
