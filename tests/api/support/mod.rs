@@ -13,16 +13,21 @@ use std::time::Duration;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks until the answer is yes, within [`PATIENCE`]. For what other processes do in their own time.
-pub(crate) async fn eventually(what: &str, mut asks: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, asks: impl AsyncFnMut() -> bool) {
+    assert!(comes_true(asks).await, "never came true: {what}");
+}
+
+/// The same, for who has more to say of it if the answer is never yes.
+pub(crate) async fn comes_true(mut asks: impl AsyncFnMut() -> bool) -> bool {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     while !asks().await {
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "never came true: {what}"
-        );
+        if tokio::time::Instant::now() >= deadline {
+            return false;
+        }
         tick.tick().await;
     }
+    true
 }
 
 /// Whether the long runs were asked for (`cargo xtask ci --full`).

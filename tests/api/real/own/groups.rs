@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::load::Writer;
 use super::trio::{TOPIC, Trio};
 use crate::groups::history::{Counts, History};
-use crate::support::{PATIENCE, eventually, long_runs};
+use crate::support::{PATIENCE, comes_true, eventually, long_runs};
 
 const PARTITIONS: i32 = 6;
 const GROUP: &str = "g";
@@ -52,20 +52,27 @@ impl Members {
             stop,
             tasks,
         };
-        members.settle(count).await;
+        members.settle(kafka, count).await;
         members
     }
 
     /// Waits until each has partitions, and together they have all.
-    async fn settle(&self, count: usize) {
-        eventually("the partitions are shared out", async || {
+    async fn settle(&self, kafka: &Trio, count: usize) {
+        let is_shared_out = comes_true(async || {
             let held = self.history.running().into_iter();
             let held: Vec<usize> = held.map(|(_, handle)| handle.assignment().len()).collect();
             held.iter().all(|&held| held > 0)
                 && held.len() == count
                 && self.history.held().len() == PARTITIONS as usize
-        })
-        .await;
+        });
+        if is_shared_out.await {
+            return;
+        }
+        for (id, member) in self.history.running() {
+            eprintln!("{id}: {:?} {:#?}", member.assignment(), member.health());
+        }
+        eprintln!("{:#?}", kafka.admin().describe_group(GROUP).await);
+        panic!("the partitions are not shared out");
     }
 
     /// Waits until this many of each partition were read, and no more; the longest time that anybody who had
@@ -177,7 +184,7 @@ async fn a_group_reads_on_through_a_rolling_restart() {
             writer.advance(500).await;
         }
     }
-    members.settle(5).await;
+    members.settle(&kafka, 5).await;
     let longest = members.finish(writer.finish().await).await;
     assert!(longest < SESSION, "a stall of {longest:?}");
 }
@@ -198,7 +205,7 @@ async fn a_group_recovers_from_its_coordinators_sudden_death() {
             group.is_ok_and(|group| group.coordinator != coordinator)
         })
         .await;
-        members.settle(5).await;
+        members.settle(&kafka, 5).await;
         kafka
             .control(move |kafka| kafka.restart(coordinator).unwrap())
             .await;
