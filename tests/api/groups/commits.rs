@@ -7,6 +7,7 @@ use ottla::{AutoOffsetReset, ErrorKind, RebalanceKind};
 use ottla_codec::ApiKey;
 use ottla_codec::ErrorCode;
 use ottla_codec::messages::find_coordinator::FindCoordinatorRequest;
+use ottla_codec::messages::join_group::JoinGroupRequest;
 use ottla_codec::messages::offset_commit::OffsetCommitRequest;
 use ottla_codec::messages::offset_fetch::OffsetFetchRequest;
 use ottla_codec::messages::sync_group::SyncGroupRequest;
@@ -166,6 +167,30 @@ async fn o06_commits_all_through_a_cooperative_rebalance_lose_nothing() {
     committing.await.expect("no panic");
     member.finish().await;
     assert_eq!(listener.await.expect("no panic"), 0);
+    subject.assert_clean().await;
+}
+
+/// The coordinator is in the next generation already, and the answer to the join is still on its way: a commit that is
+/// refused for its generation meanwhile is made in the new one, and costs nothing.
+#[tokio::test(start_paused = true)]
+async fn o06_a_commit_that_its_join_overtakes_is_made_after_it() {
+    let subject = Subject::fake(2).await;
+    let member = reading(&subject, "cooperative-sticky").await;
+    let held = subject.cluster().on::<JoinGroupRequest>().hold();
+    member.handle.enforce_rebalance("to be overtaken");
+    held.arrived().await.expect("a cluster");
+    let commit = subject.cluster().on::<OffsetCommitRequest>();
+    let refused = commit.times(2).error(ErrorCode::IllegalGeneration);
+    let commit = member.handle.commit([(subject.tp(0), 10)]);
+    eventually("it is refused", async || refused.hits() == 2).await;
+    assert_eq!(assigned(&member.handle).len(), 2);
+    held.release().await.expect("a cluster");
+    commit.await.expect("a commit");
+    assert_eq!(subject.committed(2).await, BTreeMap::from([(0, 10)]));
+    shared_out(&[&member.handle], &[2]).await;
+    sleep(Duration::from_secs(5)).await;
+    // Who loses its partitions reads what was not committed again.
+    assert_eq!(member.seen().len(), 20);
     subject.assert_clean().await;
 }
 
