@@ -48,7 +48,7 @@ async fn a_slow_handler_is_told_and_comes_back() {
 #[rstest]
 #[tokio::test]
 #[ignore = "needs a Kafka broker: cargo xtask test"]
-async fn every_topic_of_a_chain_ends_with_each_key(#[values(0, 1, 2, 3, 4)] way: usize) {
+async fn every_topic_of_a_chain_ends_with_each_key(#[values(0, 1, 2, 3, 4, 5)] way: usize) {
     let onlooker = real::client();
     let mut topics = Vec::new();
     for partitions in [7, 11, 5, 3] {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla::{Consumer, ErrorKind};
+use ottla::{Consumer, ErrorKind, RebalanceKind};
 use ottla_codec::ApiKey;
 use ottla_codec::messages::heartbeat::HeartbeatRequest;
 use tokio::time::{sleep, timeout};
@@ -59,6 +59,39 @@ async fn a_static_member_that_stays_away_is_given_up() {
     sleep(SESSION - Duration::from_secs(3)).await;
     assert_eq!(assigned(&first.handle).len(), 2);
     shared_out(&[&first.handle], &[4]).await;
+    subject.assert_clean().await;
+}
+
+/// One dies while it gives partitions up for another, and is back before it is missed: it does not know that somebody
+/// waits for them, and they are not forgotten all the same.
+#[tokio::test(start_paused = true)]
+async fn what_a_static_member_gave_up_and_died_is_not_forgotten() {
+    let subject = Subject::fake_with(4, |cluster| cluster.topic("u", 1)).await;
+    let leader = subject.consumer(|builder| with_strategy(builder, "cooperative-sticky"));
+    leader.subscribe(["u"]).expect("a subscription");
+    let leader = Running::new(leader);
+    shared_out(&[&leader.handle], &[1]).await;
+    let one = Running::new(fixed(&subject, "cooperative-sticky", "one"));
+    eventually("it has all", async || assigned(&one.handle).len() == 4).await;
+    let mut rebalances = one.handle.rebalances();
+    let two = Running::new(fixed(&subject, "cooperative-sticky", "two"));
+    let revoked = rebalances.next().await.expect("an open consumer");
+    assert_eq!(revoked.kind(), RebalanceKind::Revoked);
+    assert_eq!(revoked.partitions().len(), 2);
+    one.kill();
+    let one = Running::new(fixed(&subject, "cooperative-sticky", "one"));
+    eventually("it is back", async || assigned(&one.handle).len() == 2).await;
+    assert_eq!(assigned(&two.handle).len(), 0);
+    let generation = |member: &Running| member.handle.health().generation;
+    assert_eq!(generation(&one), generation(&two));
+    eventually("each has its share", async || {
+        assigned(&one.handle).len() == 2 && assigned(&two.handle).len() == 2
+    })
+    .await;
+    // Once was enough.
+    let settled = generation(&leader);
+    sleep(SESSION * 10).await;
+    assert_eq!(generation(&leader), settled);
     subject.assert_clean().await;
 }
 

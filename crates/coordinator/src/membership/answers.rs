@@ -150,7 +150,7 @@ impl Membership {
         match outcome {
             Ok(plan) => {
                 if let Some(watch) = &mut self.watch {
-                    watch.planned_with(plan.topics);
+                    watch.planned_with(plan.topics, plan.withheld);
                 }
                 self.phase = Phase::Syncing {
                     call: None,
@@ -368,6 +368,7 @@ impl Membership {
             all,
             generation,
         });
+        self.plan_recall(now);
         self.follow_metadata();
     }
 

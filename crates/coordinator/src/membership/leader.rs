@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ottla_assignor::{Assignment, Assignor, Member, RebalanceProtocol, Topic, Topics, check};
 use ottla_codec::messages::join_group::JoinGroupResponseMember;
@@ -10,7 +11,8 @@ use ottla_codec::messages::sync_group::SyncGroupRequestAssignment;
 
 use super::asking::ask;
 use super::error::failure::HandedOverSnafu;
-use super::{Failure, envelope};
+use super::machine::Phase;
+use super::{Failure, Membership, Partitions, envelope};
 
 /// Kafka's own cooperative assignor. It hands over what an old memory claims, and rightly so.
 const COOPERATIVE_STICKY: &str = "cooperative-sticky";
@@ -28,6 +30,8 @@ pub struct Planning {
 pub struct Plan {
     pub(super) assignments: Vec<SyncGroupRequestAssignment>,
     pub(super) topics: Topics,
+    /// What nobody gets before static members have given it up.
+    pub(super) withheld: Partitions,
 }
 
 impl Planning {
@@ -98,8 +102,29 @@ impl Planning {
             .collect::<Result<_, Failure>>()?;
         Ok(Plan {
             assignments,
+            withheld: self.withheld(&topics, &given),
             topics,
         })
+    }
+
+    /// What static members hold, and nobody is given. Others that die on the way to giving it up are missed by the
+    /// coordinator, and the group rebalances.
+    fn withheld(&self, topics: &Topics, given: &[Assignment]) -> Partitions {
+        if self.protocol != RebalanceProtocol::Cooperative {
+            return Partitions::new();
+        }
+        let given = given.iter().flat_map(|given| pairs(&given.partitions));
+        let given: BTreeSet<(&str, i32)> = given.collect();
+        let exists = |topic: &str, partition: i32| {
+            let count = topics.topic(topic).map_or(0, Topic::partition_count);
+            self.topics.contains(topic) && u32::try_from(partition).is_ok_and(|p| p < count)
+        };
+        let fixed = self.members.iter().filter(|m| m.instance_id.is_some());
+        fixed
+            .flat_map(|member| pairs(&member.owned))
+            .filter(|&(topic, p)| exists(topic, p) && !given.contains(&(topic, p)))
+            .map(|(topic, partition)| (topic.to_owned(), partition))
+            .collect()
     }
 
     /// With the cooperative protocol a partition goes to nobody before its owner has given it up. As in Java, the
@@ -158,6 +183,39 @@ impl fmt::Debug for Planning {
     }
 }
 
+impl Membership {
+    /// Begins to wait for static members to give up what the plan has withheld for others.
+    ///
+    /// One that dies on the way and is back within its session is in the group as if nothing had been: it is given
+    /// what the plan has for it, does not know that it had still to join again, and the partitions would be nobody's
+    /// until the next rebalance. By the session timeout whoever has died is back, or has been missed; whoever is just
+    /// slow joins the rebalance that this begins when it is done, as it would have by itself. What nobody has given up
+    /// by then either is asked for once only: more would be rebalancing without end.
+    pub(super) fn plan_recall(&mut self, now: Instant) {
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        if watch.withheld.is_empty() {
+            self.recalled.clear();
+        } else if !watch.withheld.is_subset(&self.recalled) {
+            watch.recall_at = Some(now + self.config.session_timeout);
+        }
+    }
+
+    /// Joins again if what the plan has withheld may have been forgotten.
+    pub(super) fn recall(&mut self, now: Instant) {
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        let is_due = watch.recall_at.take_if(|at| *at <= now).is_some();
+        // Else the group rebalances already.
+        if is_due && matches!(self.phase, Phase::Between) {
+            self.recalled.extend(watch.withheld.iter().cloned());
+            self.need("what static members were to give up may be nobody's");
+        }
+    }
+}
+
 /// What the leader has its eye on: the topics it decided on.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -165,6 +223,10 @@ pub(super) struct Watch {
     /// What the decision was made with, once it was made.
     planned: Option<Topics>,
     latest: Option<Topics>,
+    /// What it has withheld until static members have given it up.
+    withheld: Partitions,
+    /// When to see to it that this is not forgotten.
+    pub(super) recall_at: Option<Instant>,
 }
 
 impl Watch {
@@ -173,6 +235,8 @@ impl Watch {
             topics,
             planned: None,
             latest: None,
+            withheld: Partitions::new(),
+            recall_at: None,
         }
     }
 
@@ -180,8 +244,9 @@ impl Watch {
         &self.topics
     }
 
-    pub(super) fn planned_with(&mut self, topics: Topics) {
+    pub(super) fn planned_with(&mut self, topics: Topics, withheld: Partitions) {
         self.planned = Some(topics);
+        self.withheld = withheld;
     }
 
     /// What is known now.

@@ -61,6 +61,8 @@ pub struct Membership {
     pub(super) heartbeat_due: Instant,
     pub(super) phase: Phase,
     pub(super) watch: Option<Watch>,
+    /// What it has joined again for, as leader, since it last withheld nothing.
+    pub(super) recalled: Partitions,
 
     pub(super) owned: Partitions,
     pub(super) revocation: Option<Revocation>,
@@ -165,6 +167,7 @@ impl Membership {
             heartbeat_due: now,
             phase: Phase::Between,
             watch: None,
+            recalled: Partitions::new(),
             owned: Partitions::new(),
             revocation: None,
             departing: None,
@@ -350,6 +353,7 @@ impl Membership {
         if let Some(over) = self.revocation.take_if(|r| r.deadline <= now) {
             self.lose(over.partitions, Loss::Overrun);
         }
+        self.recall(now);
         for call in self.pending().into_iter().flatten() {
             if call.deadline <= now {
                 self.unanswered(call.token, now);
@@ -459,6 +463,7 @@ impl Membership {
         let events = [
             expiry.filter(|_| !self.owned.is_empty()),
             self.revocation.as_ref().map(|r| r.deadline),
+            self.watch.as_ref().and_then(|watch| watch.recall_at),
             self.departing.as_ref().map(|d| d.departure.deadline),
             ready(self.heartbeat_due).filter(|_| heartbeat),
             ready(self.next_round)

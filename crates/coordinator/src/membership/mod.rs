@@ -21,6 +21,9 @@
 //!   the sending of the last heartbeat that was confirmed, and, once the group may be rebalancing, up to
 //!   the rebalance timeout. Then everything is [lost](Step::Lost), whoever can be reached.
 //! - Fenced or unknown, it stops at once. A generation survives the coordinator's move.
+//! - What the cooperative protocol withholds from everybody until its owner has given it up is not forgotten, even if
+//!   a static member restarts on the way there: the leader rebalances once more. Java's leaders do not; with one of
+//!   those such partitions wait for the next rebalance.
 //! - Nothing is held while nobody can tell: what is to be given up is the caller's until
 //!   [`revoked`](Membership::revoked), and no longer than the deadline.
 //!

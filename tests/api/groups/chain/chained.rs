@@ -17,12 +17,13 @@ use crate::support::{PATIENCE, long_runs};
 const HOPS: usize = 3;
 
 /// A way of sharing partitions out: its assignor, and whether members have lasting names.
-pub(in super::super) const STRATEGIES: [(&str, bool); 5] = [
+pub(in super::super) const STRATEGIES: [(&str, bool); 6] = [
     ("range", false),
     ("cooperative-sticky", false),
     ("roundrobin", false),
     ("sticky", false),
     ("range,cooperative-sticky", true),
+    ("cooperative-sticky", true),
 ];
 
 /// What is to be gone through.

@@ -1,6 +1,7 @@
 //! Leading a group.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_assignor::{
     AssignError, Assignment, Assignor, CooperativeStickyAssignor, Member, RebalanceProtocol, Topic,
@@ -270,6 +271,83 @@ fn nothing_is_handed_over_before_it_is_given_up(
         }
         Err(other) => panic!("{other}"),
     }
+}
+
+/// A leader "m" that holds nothing, beside "n", which has to give up one of the two partitions it claims.
+fn withholding(instance_id: Option<&str>) -> Rig {
+    let mut rig = Rig::new(config(), cooperative());
+    rig.subscribe(&["t"]);
+    rig.find(1);
+    withhold(&mut rig, 2, instance_id);
+    rig
+}
+
+fn withhold(rig: &mut Rig, generation: i32, instance_id: Option<&str>) {
+    let other = JoinGroupResponseMember {
+        group_instance_id: instance_id.map(str::to_owned),
+        ..claiming("n", &[0, 1], generation - 1)
+    };
+    let step = rig.join_as_leader(generation, vec![subscribed("m", &["t"]), other]);
+    plan(rig, step, one_t(2)).unwrap();
+    rig.sync(&[]);
+    rig.assigned(&[], &[]);
+}
+
+/// Goes on for so long, if nothing else happens.
+fn beating(rig: &mut Rig, time: Duration) {
+    let end = rig.now + time;
+    while rig.now + HEARTBEAT < end {
+        rig.next_beat(ErrorCode::None);
+        rig.quiet();
+    }
+    rig.now = end;
+}
+
+#[test]
+fn a_leader_asks_once_for_what_a_static_member_may_have_forgotten_to_give_up() {
+    let mut rig = withholding(Some("i"));
+    beating(&mut rig, SESSION - SECOND);
+    rig.next_beat(ErrorCode::None);
+    let reason = rig.join().request.reason.clone().unwrap();
+    assert!(reason.contains("nobody's"), "{reason}");
+}
+
+#[test]
+fn a_leader_does_not_ask_for_ever() {
+    let mut rig = withholding(Some("i"));
+    beating(&mut rig, SESSION - SECOND);
+    rig.next_beat(ErrorCode::None);
+    withhold(&mut rig, 3, Some("i"));
+    beating(&mut rig, SESSION * 3);
+    rig.next_beat(ErrorCode::None);
+    // The member has given it up after all: from then on it counts anew.
+    rig.member.rejoin("enforced", rig.now);
+    let step = rig.join_as_leader(4, vec![subscribed("m", &["t"]), claiming("n", &[0], 3)]);
+    plan(&mut rig, step, one_t(2)).unwrap();
+    rig.sync(&[1]);
+    rig.assigned(&[1], &[1]);
+    beating(&mut rig, SESSION * 3);
+    assert_eq!(rig.member.recalled, of_t(&[]));
+}
+
+#[test]
+fn a_leader_leaves_it_to_the_coordinator_to_miss_members_without_names() {
+    let mut rig = withholding(None);
+    beating(&mut rig, SESSION * 3);
+}
+
+#[test]
+fn a_leader_asks_for_nothing_in_a_generation_that_is_over() {
+    let mut rig = withholding(Some("i"));
+    beating(&mut rig, SESSION - SECOND * 5);
+    rig.next_beat(ErrorCode::RebalanceInProgress);
+    let join = rig.join();
+    rig.next_beat(ErrorCode::RebalanceInProgress);
+    let answer = rig.follower(3);
+    rig.joined(&join, &answer);
+    rig.sync(&[0]);
+    rig.assigned(&[0], &[0]);
+    beating(&mut rig, SESSION * 3);
 }
 
 #[test]
