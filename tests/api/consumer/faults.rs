@@ -381,6 +381,19 @@ async fn o11_refused_fetches_and_look_ups_are_retried_and_reset_nothing() {
             .on::<FetchRequest>()
             .skip(1)
             .times(3)
+            .edit(move |_, response| {
+                let topics = response.responses.iter_mut();
+                for partition in topics.flat_map(|topic| &mut topic.partitions) {
+                    partition.error_code = code.code();
+                    partition.records = None;
+                }
+            });
+        // The whole fetch.
+        fixture
+            .cluster
+            .on::<FetchRequest>()
+            .skip(5)
+            .times(3)
             .error(code);
         fixture
             .cluster

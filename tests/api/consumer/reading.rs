@@ -11,8 +11,10 @@ use ottla_codec::ErrorCode;
 use ottla_codec::messages::fetch::FetchRequest;
 use ottla_codec::messages::list_offsets::ListOffsetsRequest;
 use ottla_fake::Record;
+use rstest::rstest;
 
 use super::{Fixture, assert_silent, next, next_error, offsets, read_to, tp};
+use crate::support::eventually;
 
 const SHORT: Duration = Duration::from_secs(2);
 
@@ -408,25 +410,33 @@ async fn o21_compacted_away_offsets_are_no_reason_to_reset() {
     }
 }
 
+#[rstest]
 #[tokio::test(start_paused = true)]
-async fn o21_a_log_that_ends_in_emptied_batches_is_read_to_its_end() {
+async fn o21_a_log_that_ends_in_emptied_batches_is_read_to_its_end(
+    // All batches in one answer, and each in one of its own.
+    #[values(1 << 20, 1)] fetch_bytes: usize,
+) {
     let fixture = Fixture::new(1).await;
-    for _ in 0..3 {
-        fixture
-            .cluster
-            .append("t", 0, [Record::new("k", "v")])
-            .await
-            .unwrap();
+    let batches = [
+        Record::new("a", "v"),
+        Record::new("k", "v"),
+        Record::tombstone("k"),
+    ];
+    for record in batches {
+        fixture.cluster.append("t", 0, [record]).await.unwrap();
     }
-    fixture
-        .cluster
-        .append("t", 0, [Record::tombstone("k")])
-        .await
-        .unwrap();
+    // The tombstone goes a day after it was found to be the last of its key.
     fixture.cluster.compact("t").await.unwrap();
-    let mut consumer = fixture.reader();
-    next(&mut consumer).await;
-    assert_eq!(consumer.position(&tp(0)).await.unwrap(), 4);
+    tokio::time::sleep(Duration::from_secs(25 * 3600)).await;
+    fixture.cluster.compact("t").await.unwrap();
+    assert_eq!(fixture.cluster.log("t", 0).await.unwrap().len(), 1);
+    let mut consumer = fixture.consumer(|settings| settings.max_partition_fetch_bytes(fetch_bytes));
+    consumer.assign([(tp(0), StartFrom::Beginning)]).unwrap();
+    assert_eq!(next(&mut consumer).await.next_offset(), 1);
+    eventually("it is at the end", async || {
+        consumer.position(&tp(0)).await.unwrap() == 3
+    })
+    .await;
     assert_eq!(consumer.lag(&tp(0)), Some(0));
 }
 
