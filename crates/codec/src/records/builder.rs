@@ -323,7 +323,7 @@ impl BatchBuilder {
 }
 
 /// Appends a length, -1 for null, and the bytes.
-#[inline]
+#[inline(always)]
 fn put_bytes(records: &mut Vec<u8>, numbers: &mut Numbers, bytes: Option<&[u8]>) {
     match bytes {
         Some(bytes) => {

@@ -144,7 +144,7 @@ impl Cursor {
             }
             Err(fault) => {
                 self.done = true;
-                Some(Err(fault.at(header.base_offset, self.record)))
+                Some(Err(*fault.at(header.base_offset, self.record)))
             }
         }
     }
@@ -195,9 +195,11 @@ enum Fault {
 }
 
 impl Fault {
+    /// In a box: an error that was written to where a record goes would send each record through memory, and not only
+    /// the broken one.
     #[cold]
-    fn at(self, base_offset: i64, record: i32) -> BatchError {
-        match self {
+    fn at(self, base_offset: i64, record: i32) -> Box<BatchError> {
+        Box::new(match self {
             Self::Truncated(field) => TruncatedSnafu {
                 base_offset,
                 record,
@@ -223,7 +225,7 @@ impl Fault {
                 extra,
             }
             .build(),
-        }
+        })
     }
 }
 

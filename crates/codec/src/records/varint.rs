@@ -108,7 +108,7 @@ fn read_unsigned(input: &mut &[u8], max_bytes: usize) -> Result<u64, VarintError
 
 /// Numbers on their way into a buffer. They gather in a register and are stored eight bytes at a
 /// time: single bytes put together in memory and copied from there make the copy wait for each.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Numbers {
     /// The bytes not yet stored, the first one lowest.
     bits: u64,
@@ -135,11 +135,10 @@ impl Numbers {
         self.put(target, u64::from(byte), 1);
     }
 
-    #[inline]
+    #[inline(always)]
     fn unsigned(&mut self, target: &mut Vec<u8>, mut value: u64) {
-        while value >= 1 << 14 {
-            self.put(target, (value & 0x7f) | 0x80, 1);
-            value >>= 7;
+        if value >= 1 << 14 {
+            (*self, value) = self.leading(target, value);
         }
         if value < 1 << 7 {
             self.put(target, value, 1);
@@ -148,8 +147,19 @@ impl Numbers {
         }
     }
 
+    /// Takes what is before the last two bytes of a long number, and gives back what is left of it. By value: the
+    /// numbers stay in registers only if nothing ever points to them.
+    #[cold]
+    fn leading(mut self, target: &mut Vec<u8>, mut value: u64) -> (Self, u64) {
+        while value >= 1 << 14 {
+            self.put(target, (value & 0x7f) | 0x80, 1);
+            value >>= 7;
+        }
+        (self, value)
+    }
+
     /// Takes one or two bytes.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, target: &mut Vec<u8>, bytes: u64, count: usize) {
         if self.len > 6 {
             self.store(target);
@@ -159,7 +169,7 @@ impl Numbers {
     }
 
     /// Stores what has gathered, before other bytes follow it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn store(&mut self, target: &mut Vec<u8>) {
         let end = target.len() + self.len;
         target.extend_from_slice(&self.bits.to_le_bytes());

@@ -101,15 +101,9 @@ impl Producer {
     ///
     /// When it is dropped before it is done the record is not taken in.
     pub async fn send(&self, record: Record<'_>) -> Result<Delivery> {
-        let mut admission = self.inner.append(&record, None)?;
-        if let Admission::TopicUnknown = admission {
-            // A loop of sends that never lets others run would keep the topic from becoming known.
-            consume_budget().await;
-            admission = self.inner.take_in(&record, None)?;
-        }
-        match admission {
+        match self.inner.append(&record, None)? {
             Admission::Admitted(delivery) => Ok(delivery),
-            _ => self.inner.stand_in_line(&record).await,
+            refused => self.inner.send_later(record, refused).await,
         }
     }
 
@@ -196,6 +190,19 @@ impl Inner {
         }
     }
 
+    /// Takes in a record that was not at the first try.
+    async fn send_later(&self, record: Record<'_>, refused: Admission) -> Result<Delivery> {
+        if let Admission::TopicUnknown = refused {
+            // A loop of sends that never lets others run would keep the topic from becoming known.
+            consume_budget().await;
+            if let Admission::Admitted(delivery) = self.take_in(&record, None)? {
+                return Ok(delivery);
+            }
+        }
+        self.stand_in_line(&record).await
+    }
+
+    #[inline]
     fn append(&self, record: &Record<'_>, ticket: Option<Ticket>) -> Result<Admission> {
         let shared = &self.context.shared;
         let partition = match &self.partitioner {

@@ -100,11 +100,6 @@ impl Sticky {
         }
     }
 
-    /// Moves on: a batch has ended before its share was used up to the last byte.
-    pub(crate) fn move_on(&mut self) {
-        self.partition = None;
-    }
-
     /// Draws the next partition. `queues` has one item per partition: how many batches wait for it,
     /// `None` while it has no leader.
     pub(crate) fn draw(

@@ -19,6 +19,7 @@ impl Shared {
 
     /// Works on the accumulator, and wakes whom that concerns once the lock is released: a waker
     /// belongs to somebody else and may do anything.
+    #[inline]
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Accumulator) -> T) -> T {
         let (done, wakers) = {
             let lock = self.accumulator.lock();

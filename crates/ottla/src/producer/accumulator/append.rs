@@ -7,6 +7,7 @@ use ottla_codec::records::{AppendError, BATCH_HEADER_LEN, BatchBuilder};
 use super::batch::{Batch, OpenBatch, Payload};
 use super::memory::Ticket;
 use super::state::{Accumulator, Now};
+use super::topics::Topic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::delivery::{Delivery, Outcome, Timestamps};
 use crate::producer::partitioner;
@@ -29,11 +30,13 @@ pub(crate) enum Admission {
 impl Accumulator {
     /// Encodes a record into the open batch of its partition.
     ///
-    /// `partition` is what a user's partitioner has chosen; `ticket` the place in the line of a caller
+    /// Happens for every record: what happens for every batch only is in functions of its own, so that the rest can
+    /// become one, and a delivery goes through registers. `partition` is what a user's partitioner has chosen; `ticket` the place in the line of a caller
     /// that was told [`Admission::Full`] before. The clock is read only if a batch is opened.
     ///
     /// # Errors
     /// The record can never be taken in.
+    #[inline]
     pub(crate) fn append(
         &mut self,
         record: &Record<'_>,
@@ -85,8 +88,7 @@ impl Accumulator {
             Error::new(ErrorKind::UnknownTopic { topic })
         })?;
         if !self.make_room(topic, partition, size, Some(serial), || admitted) {
-            self.close_batch(partition);
-            self.mark_ready(partition);
+            self.end_batch(partition);
             let charge = BATCH_HEADER_LEN + size;
             self.memory.add(charge);
             self.open_batch(partition, charge, serial, admitted);
@@ -97,6 +99,7 @@ impl Accumulator {
     }
 
     /// A record has been taken in, perhaps out of the line for memory.
+    #[inline]
     pub(super) fn admitted(&mut self, ticket: Option<Ticket>) {
         self.metrics.records_sent += 1;
         if let Some(ticket) = ticket {
@@ -108,6 +111,7 @@ impl Accumulator {
     ///
     /// # Errors
     /// Too many.
+    #[inline]
     pub(super) fn size(&self, record: &Record<'_>) -> Result<usize> {
         let size = record_size(record);
         if size + BATCH_HEADER_LEN > self.limits.max_request_size {
@@ -116,6 +120,7 @@ impl Accumulator {
         Ok(size)
     }
 
+    #[inline]
     fn topic(&mut self, name: &str) -> Option<usize> {
         // Most records are for the same topic as the one before, which spares hashing its name.
         let last = self.topics.get(self.last_topic);
@@ -131,6 +136,7 @@ impl Accumulator {
     }
 
     /// The partition that the record, its key or the user's partitioner calls for, if any does.
+    #[inline]
     fn choose(
         &self,
         topic: usize,
@@ -155,21 +161,31 @@ impl Accumulator {
     }
 
     /// The partition for a record of `size` bytes, its open batch closed if that cannot take so many.
+    #[inline]
     fn partition_for(&mut self, topic: usize, chosen: Option<usize>, size: usize) -> Option<usize> {
-        let partition = chosen.or_else(|| self.next_sticky(topic, size))?;
-        if !self.fits(topic, partition, size) {
-            self.close_batch(partition);
-            self.mark_ready(partition);
+        if let Some(partition) = chosen.or_else(|| self.sticky_of_the_moment(topic)) {
+            if self.fits(topic, partition, size) {
+                return Some(partition);
+            }
+            self.end_batch(partition);
+            if chosen.is_some() {
+                return chosen;
+            }
+            // With its batch its turn has ended.
         }
-        Some(partition)
+        let next = self.draw_sticky(topic)?;
+        if !self.fits(topic, next, size) {
+            self.end_batch(next);
+        }
+        Some(next)
     }
 
     /// A record was put into the open batch of a partition: closes that if it is full now.
+    #[inline]
     fn appended(&mut self, topic: usize, partition: usize, sticky: bool, size: usize) {
         let full = !self.fits(topic, partition, 1);
         if full {
-            self.close_batch(partition);
-            self.mark_ready(partition);
+            self.end_batch(partition);
         }
         if sticky {
             let share = self.limits.batch_size;
@@ -178,28 +194,28 @@ impl Accumulator {
     }
 
     /// The partition of the moment for records that may go to any.
-    fn next_sticky(&mut self, topic: usize, size: usize) -> Option<usize> {
-        if let Some(index) = self.topics[topic].sticky.partition() {
-            let partition = *self.topics[topic].partitions.get(index)?;
-            if self.fits(topic, partition, size) {
-                return Some(partition);
-            }
-            // Its batch ends here, and so does its turn.
-            self.close_batch(partition);
-            self.mark_ready(partition);
-            self.topics[topic].sticky.move_on();
-        }
-        let state = &mut self.topics[topic];
-        let partitions = &self.partitions;
-        let queues = state.partitions.iter().map(|partition| {
-            let partition = &partitions[*partition];
-            partition.leader.map(|_| partition.window.len())
+    #[inline]
+    fn sticky_of_the_moment(&self, topic: usize) -> Option<usize> {
+        let state = &self.topics[topic];
+        state.partitions.get(state.sticky.partition()?).copied()
+    }
+
+    /// The next one.
+    fn draw_sticky(&mut self, topic: usize) -> Option<usize> {
+        let Topic {
+            partitions, sticky, ..
+        } = &mut self.topics[topic];
+        let states = &self.partitions;
+        let queues = partitions.iter().map(|partition| {
+            let state = &states[*partition];
+            state.leader.map(|_| state.window.len())
         });
-        let index = state.sticky.draw(queues, &mut self.rng)?;
-        state.partitions.get(index).copied()
+        let index = sticky.draw(queues, &mut self.rng)?;
+        partitions.get(index).copied()
     }
 
     /// Whether the open batch, if there is one, is still to take `size` bytes.
+    #[inline]
     fn fits(&self, topic: usize, partition: usize, size: usize) -> bool {
         let limit = self.topics[topic].plain_limit;
         let open = self.partitions[partition].open.as_ref();
@@ -208,6 +224,7 @@ impl Accumulator {
 
     /// Sees to it that there is an open batch with memory for `size` more bytes. One that has to be
     /// opened is opened under `serial`, or the next one.
+    #[inline]
     fn make_room(
         &mut self,
         topic: usize,
@@ -216,37 +233,52 @@ impl Accumulator {
         serial: Option<u64>,
         clock: impl FnOnce() -> Now,
     ) -> bool {
-        let state = &mut self.partitions[partition];
-        if let Some(open) = &mut state.open {
-            let needed = open.builder.size_bytes() + size;
-            if needed <= open.charge {
-                return true;
+        match &self.partitions[partition].open {
+            Some(open) => {
+                let needed = open.builder.size_bytes() + size;
+                needed <= open.charge || self.grow(topic, partition, needed)
             }
-            // As a vector grows, by doubling, or by what memory is left, if that is worth a copy of
-            // the batch. It must not grow by itself: that would go over the budget.
-            let ample = needed.max(open.charge * 2);
-            let worthwhile = needed.max(open.charge + open.charge / 8);
-            let target = ample.min(open.charge + self.memory.free());
-            if target < worthwhile || !self.memory.take(target - open.charge) {
-                return false;
-            }
-            open.charge = target;
-            open.builder.reserve_exact(target - BATCH_HEADER_LEN);
-            return true;
+            None => match self.take_first_chunk(topic, partition, BATCH_HEADER_LEN + size) {
+                Some(charge) => {
+                    let serial = serial.unwrap_or_else(|| self.take_serial());
+                    self.open_batch(partition, charge, serial, clock());
+                    true
+                }
+                None => false,
+            },
         }
-        let needed = BATCH_HEADER_LEN + size;
-        let guess = state
-            .last_size
-            .clamp(FIRST_CHUNK, self.topics[topic].plain_limit.max(FIRST_CHUNK));
-        let Some(charge) = [needed.max(guess), needed]
-            .into_iter()
-            .find(|charge| self.memory.take(*charge))
-        else {
+    }
+
+    /// Takes memory for an open batch to hold `needed` bytes.
+    fn grow(&mut self, topic: usize, partition: usize, needed: usize) -> bool {
+        let limit = self.topics[topic].plain_limit;
+        let Some(open) = &mut self.partitions[partition].open else {
             return false;
         };
-        let serial = serial.unwrap_or_else(|| self.take_serial());
-        self.open_batch(partition, charge, serial, clock());
+        // As a vector grows, by doubling, but to no more than a batch is to hold; or by what memory is
+        // left, if that is worth a copy of the batch. It must not grow by itself: that would go over the
+        // budget.
+        let ample = needed.max(limit.min(open.charge * 2));
+        let worthwhile = needed.max(ample.min(open.charge + open.charge / 8));
+        let target = ample.min(open.charge + self.memory.free());
+        if target < worthwhile || !self.memory.take(target - open.charge) {
+            return false;
+        }
+        open.charge = target;
+        open.builder.reserve_exact(target - BATCH_HEADER_LEN);
         true
+    }
+
+    /// Takes the memory that a batch begins with: at least `needed` bytes, and a little more than the
+    /// batch before has come to, since the next one that comes to about as much is not to grow, which is
+    /// to be copied.
+    fn take_first_chunk(&mut self, topic: usize, partition: usize, needed: usize) -> Option<usize> {
+        let before = self.partitions[partition].last_size;
+        let limit = self.topics[topic].plain_limit.max(FIRST_CHUNK);
+        let guess = (before + before / 8).clamp(FIRST_CHUNK, limit);
+        [needed.max(guess), needed]
+            .into_iter()
+            .find(|charge| self.memory.take(*charge))
     }
 
     pub(super) fn take_serial(&mut self) -> u64 {
@@ -280,6 +312,7 @@ impl Accumulator {
         }
     }
 
+    #[inline]
     fn encode(&mut self, partition: usize, record: &Record<'_>) -> Result<Delivery> {
         let state = &mut self.partitions[partition];
         let Some(open) = &mut state.open else {
@@ -338,6 +371,12 @@ impl Accumulator {
         }
     }
 
+    /// The open batch of a partition takes no more records.
+    fn end_batch(&mut self, partition: usize) {
+        self.close_batch(partition);
+        self.mark_ready(partition);
+    }
+
     /// Closes the open batch of a partition; false if there is none.
     pub(super) fn close_batch(&mut self, partition: usize) -> bool {
         let state = &mut self.partitions[partition];
@@ -371,6 +410,7 @@ impl Accumulator {
     }
 }
 
+#[inline]
 fn record_size(record: &Record<'_>) -> usize {
     let headers = record
         .headers

@@ -454,6 +454,39 @@ fn memory_is_taken_by_the_chunk_and_given_back() {
 }
 
 #[test]
+fn a_batch_takes_at_once_what_the_one_before_came_to_and_never_more_than_it_may() {
+    let batch_size = 100_000;
+    let mut rig = Rig::new(
+        Limits {
+            batch_size,
+            max_request_size: 1 << 20,
+            ..limits()
+        },
+        &[1],
+    );
+    // What each batch held while it was open. Records of many sizes end it a little sooner or later.
+    let mut held = vec![Vec::new()];
+    for size in (300..400).cycle() {
+        drop(rig.send(0, size));
+        for parcel in rig.collect(1) {
+            rig.reply(&parcel, Answer::Written, 0);
+            held.push(Vec::new());
+        }
+        if held.len() > 5 {
+            break;
+        }
+        let open = held.last_mut().unwrap();
+        open.push(rig.used());
+    }
+    let most = held.iter().flatten().max();
+    assert!(most.is_some_and(|most| *most <= batch_size), "{most:?}");
+    for batch in &held[1..5] {
+        assert!(batch.len() > 200);
+        assert!(batch.iter().all(|bytes| *bytes == batch[0]), "it grew");
+    }
+}
+
+#[test]
 fn when_memory_is_full_what_lingers_is_sent() {
     let tight = Limits {
         memory: 6000,
