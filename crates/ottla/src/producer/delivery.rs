@@ -5,7 +5,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::TopicPartition;
@@ -45,15 +45,13 @@ impl Delivery {
 
     /// The result, if there is one already.
     pub fn try_result(&self) -> Option<Result<RecordMetadata>> {
-        let mut at = Self::new(self.outcome.clone(), self.index);
+        let (mut outcome, mut index) = (&self.outcome, self.index);
         loop {
-            let next = match &*at.outcome.fate() {
-                Fate::Open(_) => return None,
-                Fate::Written(written) => return Some(Ok(written.metadata(at.index))),
+            match outcome.fate.get()? {
+                Fate::Written(written) => return Some(Ok(written.metadata(index))),
                 Fate::Failed(error) => return Some(Err(error.clone())),
-                Fate::Moved(places) => place_of(places, at.index)?,
-            };
-            at = next;
+                Fate::Moved(places) => (outcome, index) = place_of(places, index)?,
+            }
         }
     }
 }
@@ -64,25 +62,19 @@ impl Future for Delivery {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
-            let moved = match &mut *this.outcome.fate() {
-                Fate::Written(written) => return Poll::Ready(Ok(written.metadata(this.index))),
-                Fate::Failed(error) => return Poll::Ready(Err(error.clone())),
-                Fate::Moved(places) => place_of(places, this.index),
-                Fate::Open(wakers) => {
-                    match wakers.get_mut(this.slot as usize) {
-                        Some(waker) => waker.clone_from(cx.waker()),
-                        None => {
-                            this.slot = u32::try_from(wakers.len()).unwrap_or(NO_SLOT);
-                            wakers.push(cx.waker().clone());
-                        }
-                    }
-                    return Poll::Pending;
+            let moved = match this.outcome.fate.get() {
+                Some(Fate::Written(written)) => {
+                    return Poll::Ready(Ok(written.metadata(this.index)));
                 }
+                Some(Fate::Failed(error)) => return Poll::Ready(Err(error.clone())),
+                Some(Fate::Moved(places)) => place_of(places, this.index),
+                None if this.outcome.wait(&mut this.slot, cx.waker()) => return Poll::Pending,
+                None => continue,
             };
-            let Some(moved) = moved else {
+            let Some((outcome, index)) = moved else {
                 return Poll::Pending;
             };
-            *this = moved;
+            *this = Self::new(outcome.clone(), index);
         }
     }
 }
@@ -96,12 +88,17 @@ impl fmt::Debug for Delivery {
 }
 
 /// The fate of one batch, or of a record that has none yet, shared by the deliveries of its records.
-#[derive(Debug)]
-pub(crate) struct Outcome(Mutex<Fate>);
+///
+/// Whoever reads what was decided takes no lock: that happens for every record, and deciding for every batch.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    fate: OnceLock<Fate>,
+    /// Decided while it is locked, so that nobody joins those who wait too late to be woken.
+    waiting: Mutex<Vec<Waker>>,
+}
 
 #[derive(Debug)]
 enum Fate {
-    Open(Vec<Waker>),
     Written(Written),
     Failed(Error),
     /// The records are in other batches now: from which index on, and where the record of that index is.
@@ -169,7 +166,7 @@ impl Written {
 
 impl Outcome {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Fate::Open(Vec::new()))))
+        Arc::default()
     }
 
     /// Whether anybody holds a delivery of it.
@@ -177,8 +174,20 @@ impl Outcome {
         Arc::strong_count(self) > 1
     }
 
-    fn fate(&self) -> MutexGuard<'_, Fate> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has a waker woken by the decision; false if that has been made. `slot` is the waker's place from then on.
+    fn wait(&self, slot: &mut u32, waker: &Waker) -> bool {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.fate.get().is_some() {
+            return false;
+        }
+        match waiting.get_mut(*slot as usize) {
+            Some(known) => known.clone_from(waker),
+            None => {
+                *slot = u32::try_from(waiting.len()).unwrap_or(NO_SLOT);
+                waiting.push(waker.clone());
+            }
+        }
+        true
     }
 
     /// Decides the outcome. The wakers are for the caller to wake, when it holds no lock any more.
@@ -196,21 +205,18 @@ impl Outcome {
     }
 
     fn decide(&self, decided: Fate, wakers: &mut Vec<Waker>) {
-        let mut fate = self.fate();
-        if let Fate::Open(waiting) = &mut *fate {
-            wakers.append(waiting);
-            *fate = decided;
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.fate.set(decided).is_ok() {
+            wakers.append(&mut waiting);
         }
     }
 }
 
-fn place_of(places: &[(u32, Delivery)], index: u32) -> Option<Delivery> {
+/// Where the record of an index has gone: to which outcome, and which index of that.
+fn place_of(places: &[(u32, Delivery)], index: u32) -> Option<(&Arc<Outcome>, u32)> {
     let after = places.partition_point(|(first, _)| *first <= index);
     let (first, place) = places.get(after.checked_sub(1)?)?;
-    Some(Delivery::new(
-        place.outcome.clone(),
-        place.index + (index - first),
-    ))
+    Some((&place.outcome, place.index + (index - first)))
 }
 
 #[cfg(test)]
