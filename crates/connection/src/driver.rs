@@ -5,16 +5,16 @@
 //! progress is kept in it, in the reader and in the writer, so no poll can lose half a frame.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::Alarm;
 use crate::connection::{Ending, Order};
 use crate::error::{CloseReason, StreamFault};
 use crate::reader::FrameReader;
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 return Poll::Ready(reason);
             }
             let rang = alarm.poll(cx, self.session.wake_at());
-            if !rang && !more_to_read {
+            if rang.is_pending() && !more_to_read {
                 return Poll::Pending;
             }
         }
@@ -118,40 +118,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
         }
         Ok(true)
-    }
-}
-
-/// One timer for whatever is due first.
-///
-/// It is set anew only when something is due earlier than before: mostly requests are answered long
-/// before their deadline, and one early ring now and then is cheaper than two changes of the timer
-/// for each of them.
-struct Alarm {
-    sleep: Pin<Box<Sleep>>,
-    set_for: Option<Instant>,
-}
-
-impl Alarm {
-    fn new() -> Self {
-        Self {
-            sleep: Box::pin(sleep_until(Instant::now())),
-            set_for: None,
-        }
-    }
-
-    /// Whether it rings now; if not, it will wake the task at `due` or before.
-    fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> bool {
-        if let Some(due) = due
-            && self.set_for.is_none_or(|set_for| due < set_for)
-        {
-            self.sleep.as_mut().reset(due);
-            self.set_for = Some(due);
-        }
-        if self.set_for.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
-            self.set_for = None;
-            return true;
-        }
-        false
     }
 }
 

@@ -30,6 +30,7 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod address;
+mod alarm;
 mod backoff;
 mod config;
 mod connection;
@@ -53,6 +54,7 @@ mod versions;
 mod writer;
 
 pub use address::{AddressError, HostPort};
+pub use alarm::Alarm;
 pub use backoff::Backoff;
 pub use config::{ConnectionConfig, PoolConfig};
 pub use connection::Connection;

@@ -1,3 +1,5 @@
+use std::pin::Pin;
+
 use ottla_codec::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ottla_codec::messages::produce::ProduceRequest;
 use ottla_codec::{decode_message, frame};

@@ -5,16 +5,16 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, pending, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
 use ottla_codec::messages::produce::ProduceResponse;
 use ottla_connection::{
-    Backoff, Connection, ConnectionError, ConnectionGroup, Pending, Purpose, Written,
+    Alarm, Backoff, Connection, ConnectionError, ConnectionGroup, Pending, Purpose, Written,
 };
 use tokio::sync::Semaphore;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::accumulator::{Lane, Parcel, Reply, SealJob, SplitJob};
@@ -100,23 +100,27 @@ impl Sender {
     pub(crate) async fn run(mut self) {
         let notify = self.context.shared.with(|a| a.lane_notify(self.lane));
         let shutdown = self.context.shutdown.clone();
+        let mut shutdown = pin!(shutdown.cancelled());
+        let mut alarm = Alarm::new();
         loop {
             let wake_at = self.send_all().await;
-            let stalls_at = self.stalls_at();
+            let due = wake_at.into_iter().chain(self.stalls_at()).min();
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = &mut shutdown => return,
                 (parcels, reply) = next_reply(&mut self.in_flight) => {
                     self.next_from = Some(Instant::now() + throttle(&reply));
                     self.set_stalled(false);
                     self.take_reply(&parcels, reply);
                 }
                 dialed = finished(&mut self.dial) => self.take_dial(dialed),
-                () = notify.notified() => {}
-                () = sleep_until(stalls_at.unwrap_or_else(Instant::now)), if stalls_at.is_some() => {
-                    self.set_stalled(true);
+                // What cannot be sent before the next reply is looked at then.
+                () = notify.notified(), if !self.is_full() => {}
+                () = poll_fn(|cx| alarm.poll(cx, due)) => {
+                    if self.stalls_at().is_some_and(|at| at <= Instant::now()) {
+                        self.set_stalled(true);
+                    }
                 }
-                () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
         }
     }
@@ -125,7 +129,7 @@ impl Sender {
     async fn send_all(&mut self) -> Option<Instant> {
         loop {
             let now = Instant::now();
-            if self.in_flight.len() >= self.context.max_in_flight {
+            if self.is_full() {
                 return None;
             }
             let Some(connection) = self.usable_connection() else {
@@ -149,6 +153,11 @@ impl Sender {
             // Encoding and checksums are work; others want to run too.
             tokio::task::coop::consume_budget().await;
         }
+    }
+
+    /// Whether the broker has as many requests to answer as it may have.
+    fn is_full(&self) -> bool {
+        self.in_flight.len() >= self.context.max_in_flight
     }
 
     /// The connection, unless it is closed.
