@@ -119,6 +119,16 @@ fn decode(c: &mut Criterion) {
     group.bench_function("walk_only", |b| {
         b.iter(|| walk(&bytes, &mut decompressor, false));
     });
+    // What is done with an answer before the next fetch leaves.
+    let answer = Bytes::from(bytes.repeat(8));
+    group.throughput(Throughput::Elements(8));
+    group.bench_function("scan_headers", |b| {
+        b.iter(|| {
+            let headers =
+                Batches::new(answer.clone()).map(|batch| batch.expect("valid").next_offset());
+            headers.max()
+        });
+    });
     group.throughput(Throughput::Bytes(bytes.len() as u64));
     group.bench_function("checksum_only", |b| {
         let batch = Batches::new(bytes.clone())
