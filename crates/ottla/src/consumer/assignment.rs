@@ -560,12 +560,10 @@ impl Assignment {
             return;
         };
         found.buffered_to(fetched.end, false);
-        let is_open = found.is_open();
         self.counters.bytes += fetched.bytes() as u64;
         self.buffer.push(partition, fetched);
-        if is_open {
-            self.wake_reader();
-        }
+        // Also if it is paused: somebody may wait for the room that this takes.
+        self.wake_reader();
     }
 
     /// Moves the position over offsets that hold nothing for the caller, once what comes before them has

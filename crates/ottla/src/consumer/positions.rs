@@ -261,12 +261,16 @@ impl Positions {
         true
     }
 
-    /// Pauses or resumes a partition; `None` if it is not assigned, else whether that changed anything.
+    /// Pauses or resumes a partition; `None` if it is not assigned, else whether that changed anything. What is under way
+    /// to it still counts: whoever pauses often would have most of it fetched twice.
     pub(crate) fn set_paused(&mut self, partition: &TopicPartition, paused: bool) -> Option<bool> {
-        if self.partitions.get(partition)?.paused == paused {
+        let found = self.partitions.get_mut(partition)?;
+        if found.paused == paused {
             return Some(false);
         }
-        self.renew(partition)?.paused = paused;
+        found.paused = paused;
+        // Nobody has looked meanwhile.
+        found.caught_up = false;
         Some(true)
     }
 

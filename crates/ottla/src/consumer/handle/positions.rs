@@ -64,8 +64,8 @@ impl ConsumerHandle {
         })
     }
 
-    /// Stops handing out and fetching partitions. What is buffered of them stays, unless the room is
-    /// needed for others.
+    /// Stops handing out and fetching partitions. What is buffered of them stays, and what is on its way
+    /// still comes to that, unless the room is needed for others.
     ///
     /// # Errors
     ///
