@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ottla::{ConsumedRecord, IsolationLevel, ProcessingOrder, Processor, ProcessorEvent};
+use ottla_codec::messages::fetch::FetchRequest;
+use ottla_codec::messages::list_offsets::ListOffsetsRequest;
 use ottla_codec::messages::offset_commit::OffsetCommitRequest;
 use ottla_codec::{ApiKey, ErrorCode};
 use ottla_fake::Record;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::world::{Broken, COMMIT_INTERVAL, Running, World};
-use crate::support::eventually;
+use crate::support::{PATIENCE, eventually};
 
 /// Handlers that end when they are told to.
 #[derive(Clone, Default)]
@@ -238,4 +240,113 @@ async fn a_seek_back_begins_anew() {
     .await;
     running.finish().await.expect("an end in order");
     assert_eq!(world.committed().await[&0], 10);
+}
+
+/// What is done while the position is being reset is of a log that may be no more; when it was reset, what is at work is
+/// of another time.
+#[tokio::test(start_paused = true)]
+async fn a_reset_while_records_are_at_work_begins_anew() {
+    let world = World::fake(1).await;
+    world.fill(1, 10, &[None]).await;
+    let gates = Gates::default();
+    let opened = gates.clone();
+    let running = Running::new(
+        processor(),
+        world.consumer(|builder| builder),
+        move |record| opened.clone().pass(record),
+    );
+    eventually("all are at work", async || {
+        running.metrics().in_flight == 10
+    })
+    .await;
+    let question = world.cluster().on::<ListOffsetsRequest>().times(1).hold();
+    let fetch = world.cluster().on::<FetchRequest>().always();
+    let refused = fetch.edit(|_, response| {
+        let partitions = response.responses.iter_mut();
+        for data in partitions.flat_map(|topic| &mut topic.partitions) {
+            data.error_code = ErrorCode::OffsetOutOfRange.code();
+            data.records = None;
+        }
+    });
+    // The fetch that waits is answered as ever. It is answers with something in them that name the partition.
+    world.fill(1, 1, &[None]).await;
+    eventually("it is at work", async || running.metrics().in_flight == 11).await;
+    world.fill(1, 1, &[None]).await;
+    let arrived = timeout(PATIENCE, question.arrived()).await;
+    arrived.expect("a question").expect("a cluster");
+    refused.remove();
+    assert!(running.consumer.positions().is_empty());
+    for offset in 0..10 {
+        gates.open(offset);
+    }
+    sleep(COMMIT_INTERVAL * 2).await;
+    assert_eq!(running.metrics().processed, 10);
+    assert_eq!(world.committed().await, BTreeMap::new());
+
+    question.release().await.expect("a cluster");
+    eventually("it begins anew", async || running.metrics().in_flight == 12).await;
+    let events = running.events();
+    assert!(
+        matches!(&events[..], [ProcessorEvent::Abandoned { offsets, .. }] if *offsets == [10]),
+        "{events:?}"
+    );
+    for offset in [0, 1, 3] {
+        gates.open(offset);
+    }
+    sleep(COMMIT_INTERVAL * 2).await;
+    assert_eq!(world.committed().await, BTreeMap::from([(0, 2)]));
+    for offset in 0..12 {
+        gates.open(offset);
+    }
+    eventually("all are handled", async || {
+        running.metrics().processed == 22
+    })
+    .await;
+    running.finish().await.expect("an end in order");
+    assert_eq!(world.committed().await, BTreeMap::from([(0, 12)]));
+}
+
+/// Of a log that was cut off, nothing is committed beyond its end, though it was done and nothing new has come.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_committed_beyond_a_truncation() {
+    let world = World::fake(1).await;
+    // Two batches, one of which stays.
+    world.fill(1, 5, &[None]).await;
+    world.fill(1, 5, &[None]).await;
+    let gates = Gates::default();
+    let opened = gates.clone();
+    let running = Running::new(
+        processor(),
+        world.consumer(|builder| builder),
+        move |record| opened.clone().pass(record),
+    );
+    eventually("all are at work", async || {
+        running.metrics().in_flight == 10
+    })
+    .await;
+    let info = world.cluster().partition("t", 0).await;
+    let leader = info.expect("a partition").leader;
+    let brokers = world.cluster().broker_ids().into_iter();
+    let mut others = brokers.filter(|id| Some(*id) != leader);
+    let other = others.next().expect("another broker");
+    let elected = world.cluster().elect_uncleanly("t", 0, other, 5).await;
+    elected.expect("a broker");
+    eventually("it is noticed", async || {
+        let positions = running.consumer.positions();
+        positions.get(&world.tp(0)).is_some_and(|at| at.offset == 5)
+    })
+    .await;
+    for offset in 0..10 {
+        gates.open(offset);
+    }
+    sleep(COMMIT_INTERVAL * 3).await;
+    let committed = world.committed().await;
+    assert!(committed.get(&0).is_none_or(|at| *at <= 5), "{committed:?}");
+    world.fill(1, 5, &[None]).await;
+    for offset in 5..10 {
+        gates.open(offset);
+    }
+    sleep(COMMIT_INTERVAL * 3).await;
+    assert_eq!(world.committed().await, BTreeMap::from([(0, 10)]));
+    running.finish().await.expect("an end in order");
 }

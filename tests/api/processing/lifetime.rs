@@ -1,13 +1,13 @@
 //! How a processor begins and ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla::{ErrorKind, Processor, ProcessorEvent, Verdict};
 use rstest::rstest;
 use tokio::time::{Instant, sleep};
 
-use super::world::{Broken, Diary, Running, World};
+use super::world::{Broken, Diary, Running, World, all};
 use crate::support::{PATIENCE, eventually};
 
 /// Handles each record in that time.
@@ -216,10 +216,15 @@ async fn it_ends_when_its_consumer_cannot_go_on() {
     );
 }
 
-/// A partition that is stuck gives back what it holds when others need the memory.
+/// Partitions that are stuck give back what they hold when another one needs the memory: one that is read too far ahead
+/// of, or several with a batch each.
+#[rstest]
+#[case::one(1)]
+#[case::several(2)]
 #[tokio::test(start_paused = true)]
-async fn a_stuck_partition_starves_no_other() {
-    let world = World::fake(2).await;
+async fn stuck_partitions_starve_no_other(#[case] stuck: i32) {
+    let world = World::fake(stuck + 1).await;
+    // Room for two batches, and not for what may come with a third.
     let consumer = world.consumer(|builder| {
         builder
             .memory_limit(20_000)
@@ -231,16 +236,16 @@ async fn a_stuck_partition_starves_no_other() {
     let running = Running::new(processor, consumer, move |record| {
         let call = log.begin(&record);
         async move {
-            if record.partition.partition == 0 {
+            if record.partition.partition < stuck {
                 std::future::pending::<()>().await;
             }
             call.done();
             Ok(())
         }
     });
-    let large = vec![b'x'; 8000];
+    let large = vec![b'x'; 9500];
     for _ in 0..10 {
-        for partition in 0..2 {
+        for partition in 0..=stuck {
             let record = ottla_fake::Record::of(large.clone());
             world
                 .cluster()
@@ -254,10 +259,51 @@ async fn a_stuck_partition_starves_no_other() {
         running.metrics().processed == 10
     })
     .await;
-    let begun = diary
-        .entries()
-        .into_iter()
-        .filter(|entry| entry.partition == 0);
-    assert_eq!(begun.count(), 1);
+    let begun = diary.entries().into_iter();
+    let begun = begun.filter(|entry| entry.partition < stuck);
+    assert_eq!(begun.count(), stuck as usize);
     assert!(running.consumer.metrics().memory_used <= 20_000);
+}
+
+/// Large records: what is in work takes no more than the consumer may hold, in equal parts; one of each partition passes.
+#[rstest]
+#[case::as_many_as_fit(100_000, 5)]
+#[case::one_in_any_case(15_000, 1)]
+#[tokio::test(start_paused = true)]
+async fn records_in_work_take_no_more_than_the_limit(
+    #[case] memory_limit: usize,
+    #[case] of_each: i64,
+) {
+    let world = World::fake(2).await;
+    let large = vec![b'x'; 10_000];
+    for _ in 0..20 {
+        for partition in 0..2 {
+            let record = ottla_fake::Record::of(large.clone());
+            let appended = world.cluster().append("t", partition, [record]).await;
+            appended.expect("an append");
+        }
+    }
+    let consumer = world.consumer(|builder| builder.memory_limit(memory_limit));
+    let (go_on, stuck) = tokio::sync::watch::channel(());
+    let diary = Diary::default();
+    let log = diary.clone();
+    let processor = Processor::new().concurrency(100);
+    let running = Running::new(processor, consumer, move |record| {
+        let (call, mut stuck) = (log.begin(&record), stuck.clone());
+        async move {
+            drop(stuck.changed().await);
+            call.done();
+            Ok(())
+        }
+    });
+    sleep(Duration::from_secs(10)).await;
+    let entries = diary.entries().into_iter();
+    let begun = entries.map(|entry| (entry.partition, entry.offset));
+    assert_eq!(begun.collect::<BTreeSet<_>>(), all(2, of_each));
+    drop(go_on);
+    eventually("the rest is handled", async || {
+        running.metrics().processed == 40
+    })
+    .await;
+    running.finish().await.expect("an end in order");
 }

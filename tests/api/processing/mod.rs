@@ -7,4 +7,5 @@ mod lifetime;
 mod order;
 mod real;
 mod seeded;
+mod stopping;
 mod world;

@@ -54,6 +54,11 @@ impl RecordBatch {
         self.end.offset
     }
 
+    /// From here on it is meant for the caller, whether or not its records can be read.
+    pub(crate) fn start(&self) -> i64 {
+        self.start
+    }
+
     /// The leader epoch under which the batch was written (KIP-320); `None` in logs of old brokers.
     pub fn leader_epoch(&self) -> Option<i32> {
         self.end.leader_epoch
@@ -191,10 +196,16 @@ pub struct IntoRecords {
     next_offset: i64,
 }
 
-impl Iterator for IntoRecords {
-    type Item = Result<ConsumedRecord>;
+impl IntoRecords {
+    /// The next record, in memory of its own.
+    pub(crate) fn next_copied(&mut self) -> Option<Result<ConsumedRecord>> {
+        self.next_as(|batch, view| copied(&batch.partition, view))
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next_as(
+        &mut self,
+        own: impl FnOnce(&RecordBatch, &records::RecordView<'_>) -> ConsumedRecord,
+    ) -> Option<Result<ConsumedRecord>> {
         let Self {
             batch,
             cursor,
@@ -203,10 +214,18 @@ impl Iterator for IntoRecords {
         match next_from(&batch.plain.batch, cursor, batch.start)? {
             Ok(view) => {
                 *next_offset = view.offset.saturating_add(1);
-                Some(Ok(owned(&batch.partition, &batch.plain.batch, &view)))
+                Some(Ok(own(batch, &view)))
             }
             Err(error) => Some(Err(batch.corrupt(*next_offset, error))),
         }
+    }
+}
+
+impl Iterator for IntoRecords {
+    type Item = Result<ConsumedRecord>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_as(|batch, view| owned(&batch.partition, &batch.plain.batch, view))
     }
 }
 
@@ -233,17 +252,36 @@ pub(crate) fn owned(
     batch: &DecodedBatch,
     view: &records::RecordView<'_>,
 ) -> ConsumedRecord {
+    record(partition, view, |part| batch.share(part))
+}
+
+/// A record in memory of its own.
+fn copied(partition: &TopicPartition, view: &records::RecordView<'_>) -> ConsumedRecord {
+    let values = view.headers().map(|header| header.value);
+    let parts = [view.key, view.value].into_iter().chain(values).flatten();
+    let mut memory = Vec::with_capacity(parts.clone().map(<[u8]>::len).sum());
+    parts.for_each(|part| memory.extend_from_slice(part));
+    let mut memory = Bytes::from(memory);
+    record(partition, view, |part| memory.split_to(part.len()))
+}
+
+/// A record of parts that come from somewhere: the key, the value, and those of the headers in order.
+fn record(
+    partition: &TopicPartition,
+    view: &records::RecordView<'_>,
+    mut hold: impl FnMut(&[u8]) -> Bytes,
+) -> ConsumedRecord {
     ConsumedRecord {
         partition: partition.clone(),
         offset: view.offset,
         timestamp: view.timestamp,
-        key: view.key.map(|key| batch.share(key)),
-        value: view.value.map(|value| batch.share(value)),
+        key: view.key.map(&mut hold),
+        value: view.value.map(&mut hold),
         headers: view
             .headers()
             .map(|header| ConsumedHeader {
                 key: header.key().into_owned(),
-                value: header.value.map(|value| batch.share(value)),
+                value: header.value.map(&mut hold),
             })
             .collect(),
     }
@@ -344,6 +382,17 @@ pub struct ConsumedRecord {
     pub headers: Vec<ConsumedHeader>,
 }
 
+impl ConsumedRecord {
+    /// What it takes in memory, if that is its own.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let held = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+        let headers = self.headers.iter();
+        let headers =
+            headers.map(|header| size_of_val(header) + header.key.len() + held(&header.value));
+        size_of_val(self) + held(&self.key) + held(&self.value) + headers.sum::<usize>()
+    }
+}
+
 /// A header of a [`ConsumedRecord`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -352,4 +401,41 @@ pub struct ConsumedHeader {
     pub key: String,
     /// The header's value, which may be null.
     pub value: Option<Bytes>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::batch;
+    use super::*;
+
+    #[test]
+    fn a_copied_record_is_the_same_in_memory_of_its_own() {
+        let wire = batch(0, 3);
+        let decoded = || wire.decompress(&mut records::Decompressor::new(), 1 << 20);
+        let records = || IntoRecords {
+            cursor: Cursor::default(),
+            next_offset: 0,
+            batch: RecordBatch::new(
+                TopicPartition::new("t", 0),
+                1,
+                Position::at(3),
+                Plain {
+                    batch: decoded().unwrap(),
+                    memory: Memory::Detached,
+                },
+            ),
+        };
+        let shared: Vec<_> = records().map(Result::unwrap).collect();
+        let mut rest = records();
+        let copied: Vec<_> = std::iter::from_fn(|| rest.next_copied())
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(shared.len(), 2);
+        assert_eq!(shared, copied);
+        let held = wire.bytes().as_ptr_range();
+        let is_in_batch =
+            |record: &ConsumedRecord| held.contains(&record.value.as_ref().unwrap().as_ptr());
+        assert!(shared.iter().all(is_in_batch));
+        assert!(!copied.iter().any(is_in_batch));
+    }
 }

@@ -26,8 +26,7 @@ pub(super) struct Partition {
     pub(super) is_in_turn: bool,
     watermark: Watermark,
     lanes: Lanes,
-    /// At most how many records from the oldest unfinished one on are taken in.
-    window: usize,
+    window: Window,
     /// What was read and not taken in; the first batch may be so in part.
     waiting: VecDeque<Waiting>,
     is_paused: bool,
@@ -39,6 +38,15 @@ pub(super) struct Partition {
     committed: i64,
     /// Whether records were taken in since somebody last asked.
     has_moved: bool,
+}
+
+/// How much is taken in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Window {
+    /// At most how many records, from the oldest unfinished one on.
+    pub(super) records: usize,
+    /// Nothing more once the unfinished ones take as many bytes.
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -66,7 +74,7 @@ pub(super) enum Pace {
 
 impl Partition {
     /// One of which the record at `start` is the first to come.
-    pub(super) fn new(ownership: u64, order: ProcessingOrder, window: usize, start: i64) -> Self {
+    pub(super) fn new(ownership: u64, order: ProcessingOrder, start: i64) -> Self {
         Self {
             ownership,
             brakes: Brakes::default(),
@@ -74,7 +82,7 @@ impl Partition {
             is_in_turn: false,
             watermark: Watermark::starting_at(start),
             lanes: Lanes::new(order),
-            window,
+            window: Window::default(),
             waiting: VecDeque::new(),
             is_paused: false,
             stage: Stage::Going,
@@ -102,18 +110,22 @@ impl Partition {
         }
     }
 
-    /// Takes in as much as the window has room for.
+    /// Takes in as much as a window of that size has room for, in memory of its own: one record that takes long must not keep all that
+    /// came with it.
     ///
     /// # Errors
     ///
     /// A record cannot be read. What waits is thrown away.
-    pub(super) fn take_in(&mut self) -> Result<()> {
-        while self.watermark.span() < self.window
+    pub(super) fn take_in(&mut self, window: Window) -> Result<()> {
+        self.window = window;
+        while self.has_room(1)
             && let Some(first) = self.waiting.front_mut()
         {
-            match first.records.next() {
+            match first.records.next_copied() {
                 Some(Ok(record)) => {
-                    self.watermark.begin(record.offset, first.leader_epoch);
+                    let bytes = record.size_bytes();
+                    self.watermark
+                        .begin(record.offset, first.leader_epoch, bytes);
                     self.lanes.push(record);
                     self.has_moved = true;
                 }
@@ -148,7 +160,7 @@ impl Partition {
         if self.stage != Stage::Going {
             return None;
         }
-        let is_low = self.waiting.is_empty() && self.watermark.span() <= self.window / 2;
+        let is_low = self.waiting.is_empty() && self.has_room(2);
         let (pace, is_paused) = match self.is_paused {
             false if self.waiting.len() >= BATCHES_WAITING => (Pace::Pause, true),
             true if is_low => (Pace::Resume, false),
@@ -158,15 +170,22 @@ impl Partition {
         Some(pace)
     }
 
+    /// Whether less than that part of the window is in use.
+    fn has_room(&self, part: usize) -> bool {
+        self.watermark.span() < self.window.records.div_ceil(part)
+            && self.watermark.bytes() < self.window.bytes.div_ceil(part)
+    }
+
     /// Whether it holds memory that it has not used since this was last asked.
     pub(super) fn is_idle(&mut self) -> bool {
         let has_moved = std::mem::take(&mut self.has_moved);
-        !has_moved && self.is_paused && !self.waiting.is_empty()
+        !has_moved && !self.waiting.is_empty()
     }
 
-    /// Throws away what waits. The offset to read from again.
+    /// Throws away what waits: the consumer is to hold back, and to read from that offset when it goes on.
     pub(super) fn make_room(&mut self) -> i64 {
         self.waiting.clear();
+        self.is_paused = true;
         self.watermark.reached()
     }
 

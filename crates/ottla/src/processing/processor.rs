@@ -111,9 +111,11 @@ pub enum ProcessingOrder {
 ///
 /// # Memory
 ///
-/// Of each partition, at most [`window`](Self::window) records are in work. What was read beyond that is a few batches,
-/// which count against the consumer's [`memory_limit`](crate::ConsumerBuilder::memory_limit); then the partition is paused at
-/// the consumer. A partition that does not move gives back even those when others need the room.
+/// Of each partition, at most [`window`](Self::window) records are in work, in memory of their own. All of them together take
+/// at most as much again as the consumer's [`memory_limit`](crate::ConsumerBuilder::memory_limit), in equal parts for the
+/// partitions, but one record of each passes in any case: what is held is at most twice that limit, and for each partition its
+/// largest record. What was read beyond is a few batches, which count against the limit itself; then the partition is paused at
+/// the consumer. Partitions that do not move give back even those when others need the room.
 #[must_use = "a processor does nothing until `run`"]
 pub struct Processor {
     concurrency: usize,

@@ -21,7 +21,7 @@ use self::handover::Leaving;
 use super::attempts::{Bench, Outcome};
 use super::events::{ProcessorHandle, ProcessorMetrics};
 use super::lanes::Lane;
-use super::partition::Partition;
+use super::partition::{Partition, Window};
 use super::processor::{Listener, ProcessingOrder};
 use crate::consumer::{Consumer, Rebalance, Rebalances, RecordBatch};
 use crate::error::{Error, Result};
@@ -47,6 +47,8 @@ pub(super) struct Run {
     listener: Listener,
     handle: ProcessorHandle,
     partitions: BTreeMap<TopicPartition, Partition>,
+    /// Each partition's.
+    window: Window,
     /// Partitions with records that may begin, in turn.
     turns: VecDeque<TopicPartition>,
     tasks: JoinSet<(u64, Outcome)>,
@@ -103,6 +105,7 @@ impl Run {
             listener,
             handle,
             partitions: BTreeMap::new(),
+            window: Window::default(),
             turns: VecDeque::new(),
             tasks: JoinSet::new(),
             in_flight: BTreeMap::new(),
@@ -224,8 +227,10 @@ impl Run {
             let is_starved = self.consumer.health().is_starved;
             for (name, partition) in &mut self.partitions {
                 if partition.is_idle() && is_starved {
-                    // It stays paused, and reads this again when it goes on.
-                    drop(self.consumer.seek(name, partition.make_room()));
+                    // It reads this again when it goes on, unless it has gone just now.
+                    let again = partition.make_room();
+                    let paused = self.consumer.pause([name]);
+                    drop(paused.and_then(|()| self.consumer.seek(name, again)));
                 }
             }
         }

@@ -14,6 +14,8 @@ pub(super) struct Watermark {
     begun: VecDeque<Begun>,
     /// Everything below was taken in.
     reached: i64,
+    /// What those that are not finished take in memory.
+    bytes: usize,
     /// The epoch under which the last record below the watermark was written.
     leader_epoch: Option<i32>,
 }
@@ -22,6 +24,7 @@ pub(super) struct Watermark {
 struct Begun {
     offset: i64,
     leader_epoch: Option<i32>,
+    bytes: usize,
     is_finished: bool,
 }
 
@@ -31,18 +34,21 @@ impl Watermark {
         Self {
             begun: VecDeque::new(),
             reached: offset,
+            bytes: 0,
             leader_epoch: None,
         }
     }
 
-    /// The record at that offset is taken in. Offsets only grow.
-    pub(super) fn begin(&mut self, offset: i64, leader_epoch: Option<i32>) {
+    /// The record at that offset is taken in, which takes so many bytes until it is finished. Offsets only grow.
+    pub(super) fn begin(&mut self, offset: i64, leader_epoch: Option<i32>, bytes: usize) {
         debug_assert!(offset >= self.reached, "{offset} after {}", self.reached);
         self.begun.push_back(Begun {
             offset,
             leader_epoch,
+            bytes,
             is_finished: false,
         });
+        self.bytes = self.bytes.saturating_add(bytes);
         self.reached = offset.saturating_add(1);
     }
 
@@ -56,6 +62,7 @@ impl Watermark {
         let found = self.begun.binary_search_by_key(&offset, |one| one.offset);
         if let Some(one) = found.ok().and_then(|index| self.begun.get_mut(index)) {
             one.is_finished = true;
+            self.bytes = self.bytes.saturating_sub(std::mem::take(&mut one.bytes));
         }
         while let Some(first) = self.begun.front()
             && first.is_finished
@@ -68,6 +75,11 @@ impl Watermark {
     /// How many records there are from the oldest unfinished one to the latest one.
     pub(super) fn span(&self) -> usize {
         self.begun.len()
+    }
+
+    /// What the records that are not finished take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The offset that everything below was taken in of.
@@ -102,11 +114,13 @@ mod tests {
         let mut watermark = Watermark::starting_at(10);
         assert_eq!(watermark.offset(), 10);
         for offset in [10, 11, 15] {
-            watermark.begin(offset, Some(3));
+            watermark.begin(offset, Some(3), 100);
         }
         assert_eq!((watermark.offset(), watermark.span()), (10, 3));
         watermark.finish(11);
+        watermark.finish(11);
         assert_eq!((watermark.offset(), watermark.span()), (10, 3));
+        assert_eq!(watermark.bytes(), 200);
         watermark.finish(10);
         assert_eq!((watermark.offset(), watermark.span()), (15, 1));
         watermark.finish(15);
@@ -117,7 +131,7 @@ mod tests {
     #[test]
     fn what_holds_no_record_is_passed_once_all_before_is_finished() {
         let mut watermark = Watermark::starting_at(0);
-        watermark.begin(3, None);
+        watermark.begin(3, None, 1);
         watermark.pass(9);
         assert_eq!((watermark.offset(), watermark.reached()), (3, 9));
         watermark.finish(3);
@@ -129,8 +143,8 @@ mod tests {
     #[test]
     fn what_is_unknown_or_finished_twice_changes_nothing() {
         let mut watermark = Watermark::starting_at(0);
-        watermark.begin(0, None);
-        watermark.begin(5, None);
+        watermark.begin(0, None, 1);
+        watermark.begin(5, None, 1);
         watermark.finish(3);
         watermark.finish(0);
         watermark.finish(0);
@@ -150,7 +164,7 @@ mod tests {
             while to_come > 0 || !unfinished.is_empty() {
                 if to_come > 0 && (unfinished.is_empty() || rng.bool()) {
                     next += *rng.choice(&[0, 0, 0, 1, 7]).unwrap();
-                    watermark.begin(next, Some(1));
+                    watermark.begin(next, Some(1), 1);
                     unfinished.insert(next);
                     next += 1;
                     to_come -= 1;
@@ -166,6 +180,7 @@ mod tests {
                 }
                 let expected = unfinished.first().copied().unwrap_or(next);
                 assert_eq!(watermark.offset(), expected, "seed {seed}");
+                assert_eq!(watermark.bytes(), unfinished.len(), "seed {seed}");
                 assert!(watermark.offset() >= last, "seed {seed}");
                 last = watermark.offset();
             }

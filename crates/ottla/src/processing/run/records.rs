@@ -6,17 +6,16 @@ use tokio::time::Instant;
 
 use super::super::attempts::{Outcome, see_through};
 use super::super::events::{ProcessorEvent, StopReason};
-use super::super::partition::{Pace, Partition};
-use super::{InFlight, Pacing, Run};
+use super::super::partition::{Pace, Partition, Window};
+use super::{InFlight, Run};
 use crate::consumer::RecordBatch;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Run {
     pub(super) fn read(&mut self, batch: RecordBatch) {
         let name = batch.partition().clone();
-        let first = batch.records().next();
-        let start = first.and_then(|record| Some(record.ok()?.offset()));
-        let start = start.unwrap_or(batch.next_offset());
+        let start = batch.start();
+        self.share_out();
         let is_other = |known: &Partition| known.is_stopped() || start < known.next_offset();
         if self.partitions.get(&name).is_some_and(is_other) {
             // Somebody has sought or resumed, or the log was truncated: what is under way means nothing any more.
@@ -24,8 +23,7 @@ impl Run {
         }
         if !self.partitions.contains_key(&name) {
             let ownership = self.number();
-            let Pacing { order, window, .. } = self.pacing;
-            let partition = Partition::new(ownership, order, window, start);
+            let partition = Partition::new(ownership, self.pacing.order, start);
             self.partitions.insert(name.clone(), partition);
         }
         if let Some(partition) = self.partitions.get_mut(&name) {
@@ -34,12 +32,22 @@ impl Run {
         self.go_on(&name);
     }
 
+    /// What may be in work is as much again as the consumer may hold, in equal parts.
+    fn share_out(&mut self) {
+        let shared = self.consumer.shared();
+        let partitions = shared.with(|assignment| assignment.partitions().count());
+        self.window = Window {
+            records: self.pacing.window,
+            bytes: (shared.config.memory_limit / partitions.max(1)).max(1),
+        };
+    }
+
     /// Takes in what there is room for, and tells the consumer whether there is more.
     pub(super) fn go_on(&mut self, name: &TopicPartition) {
         let Some(partition) = self.partitions.get_mut(name) else {
             return;
         };
-        let taken_in = partition.take_in();
+        let taken_in = partition.take_in(self.window);
         if partition.is_ready() && !partition.is_in_turn {
             partition.is_in_turn = true;
             self.turns.push_back(name.clone());
