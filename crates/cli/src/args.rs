@@ -575,7 +575,8 @@ mod tests {
             "ottla groups reset-offsets g -t t",
             "ottla groups reset-offsets g --to latest",
             "ottla groups reset-offsets g -t t: --to latest",
-            "ottla groups reset-offsets g -t t --to -1",
+            "ottla groups reset-offsets g -t t --to --1",
+            "ottla groups delete-offsets g",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -1,6 +1,7 @@
 //! Tests on a real Kafka, started by `cargo xtask test`.
 
 mod admin;
+mod group_tool;
 mod groups;
 mod java;
 mod java_on_fake;

@@ -58,9 +58,32 @@ pub(crate) enum Groups {
             required = true
         )]
         topics: Vec<Which>,
-        /// Where to: earliest, latest, an offset N, or @MILLIS for the first record at or after a time
+        /// Where to: earliest, latest, an offset N, +N or -N from where it is, current for where it is (or latest), or
+        /// @MILLIS for the first record at or after a time
         #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
         to: To,
+        /// Change nothing: only say what would be done
+        #[arg(short = 'n', long, overrides_with = "dry_run")]
+        dry_run: bool,
+        #[command(flatten)]
+        common: Common,
+        /// Print JSON
+        #[arg(long, overrides_with = "json")]
+        json: bool,
+    },
+    /// Forget what a group has committed; of one with members only for topics that none of them reads
+    DeleteOffsets {
+        /// The group
+        #[arg(value_name = "GROUP")]
+        group: String,
+        /// A topic, or some of its partitions; repeatable
+        #[arg(
+            short,
+            long = "topic",
+            value_name = "TOPIC[:PARTITION,…]",
+            required = true
+        )]
+        topics: Vec<Which>,
         #[command(flatten)]
         common: Common,
         /// Print JSON
@@ -75,7 +98,8 @@ impl Groups {
             Self::List { common, .. }
             | Self::Describe { common, .. }
             | Self::Delete { common, .. }
-            | Self::ResetOffsets { common, .. } => common,
+            | Self::ResetOffsets { common, .. }
+            | Self::DeleteOffsets { common, .. } => common,
         }
     }
 }
@@ -122,6 +146,10 @@ pub(crate) enum To {
     Latest,
     /// At this offset.
     Offset(i64),
+    /// So many offsets from where it is, or at the end of the log in that direction.
+    By(i64),
+    /// Where it is; after the last record where nothing is committed.
+    Current,
     /// At the first record with this timestamp, in milliseconds since 1970, or a later one; at the end
     /// if there is none.
     Timestamp(i64),
@@ -132,13 +160,22 @@ impl FromStr for To {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let natural = |text: &str| text.parse().ok().filter(|number: &i64| *number >= 0);
-        let to = match (text, text.strip_prefix('@')) {
-            ("earliest", _) => Some(Self::Earliest),
-            ("latest", _) => Some(Self::Latest),
-            (_, Some(millis)) => natural(millis).map(Self::Timestamp),
-            (_, None) => natural(text).map(Self::Offset),
+        let after = |sign: char| {
+            text.strip_prefix(sign)
+                .filter(|rest| !rest.starts_with('+'))
         };
-        to.ok_or_else(|| "expected earliest, latest, N or @MILLIS".to_owned())
+        let to = match text {
+            "earliest" => Some(Self::Earliest),
+            "latest" => Some(Self::Latest),
+            "current" => Some(Self::Current),
+            _ => match (after('@'), after('+'), after('-')) {
+                (Some(millis), ..) => natural(millis).map(Self::Timestamp),
+                (_, Some(count), _) => natural(count).map(Self::By),
+                (.., Some(count)) => natural(count).map(|count| Self::By(-count)),
+                _ => natural(text).map(Self::Offset),
+            },
+        };
+        to.ok_or_else(|| "expected earliest, latest, current, N, +N, -N or @MILLIS".to_owned())
     }
 }
 
@@ -169,7 +206,12 @@ mod tests {
             "@1600000000000".parse(),
             Ok(To::Timestamp(1_600_000_000_000))
         );
-        for text in ["", "-1", "@", "@-1", "end", "1.5"] {
+        assert_eq!("current".parse(), Ok(To::Current));
+        assert_eq!("+7".parse(), Ok(To::By(7)));
+        assert_eq!("-7".parse(), Ok(To::By(-7)));
+        for text in [
+            "", "-", "+", "--1", "+-1", "++1", "-+1", "@", "@-1", "end", "1.5",
+        ] {
             assert!(text.parse::<To>().is_err(), "{text}");
         }
     }

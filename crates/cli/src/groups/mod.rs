@@ -2,6 +2,7 @@
 
 mod args;
 mod describe;
+mod forget;
 mod reset;
 mod run;
 

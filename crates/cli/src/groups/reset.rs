@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla::{Admin, Consumer, ErrorKind, TopicPartition};
+use ottla::{Admin, Consumer, ErrorKind, OffsetAndMetadata, TopicPartition};
 use serde_json::{Value, json};
 use snafu::ResultExt;
 
@@ -25,6 +25,7 @@ pub(super) async fn run(
     group: &str,
     topics: &[Which],
     to: To,
+    is_dry: bool,
     json: bool,
 ) -> Result<()> {
     let Reached {
@@ -33,15 +34,17 @@ pub(super) async fn run(
     let admin = client.admin();
     let found = find(&admin, topics).await?;
     let consumer = client.consumer().properties(settings.iter())?.build()?;
-    let targets = targets(&consumer, found, to).await?;
-    let mut before = admin.list_group_offsets([group]).await;
-    let before = before
-        .remove(group)
-        .unwrap_or_else(|| Ok(BTreeMap::new()))?;
+    let before = committed(&admin, group).await?;
+    let targets = targets(&consumer, found, to, &before).await?;
     let doing = || format!("cannot reset the offsets of group {group}");
-    let offsets = targets.iter().map(|(name, offset)| (name.clone(), *offset));
-    let set = admin.alter_group_offsets(group, offsets).await;
-    let set = set.with_context(|_| DoingSnafu { doing: doing() })?;
+    let set = match is_dry {
+        true => BTreeMap::new(),
+        false => {
+            let offsets = targets.iter().map(|(name, offset)| (name.clone(), *offset));
+            let set = admin.alter_group_offsets(group, offsets).await;
+            set.with_context(|_| DoingSnafu { doing: doing() })?
+        }
+    };
     let mut moved = Vec::new();
     let mut status = Ok(());
     for (partition, to) in targets {
@@ -50,7 +53,7 @@ pub(super) async fn run(
             status = Err(Failure::Partial);
             continue;
         }
-        let from = before.get(&partition).map(|committed| committed.offset);
+        let from = before.get(&partition).copied();
         moved.push(Moved {
             partition,
             from,
@@ -81,20 +84,66 @@ async fn find(admin: &Admin, topics: &[Which]) -> Result<BTreeSet<TopicPartition
     Ok(found)
 }
 
+/// Offsets by partition.
+type Offsets = BTreeMap<TopicPartition, i64>;
+
+/// Where a group is.
+pub(super) async fn committed(admin: &Admin, group: &str) -> Result<Offsets> {
+    let mut found = admin.list_group_offsets([group]).await;
+    let found = found.remove(group).unwrap_or_else(|| Ok(BTreeMap::new()))?;
+    let offset = |(name, committed): (TopicPartition, OffsetAndMetadata)| (name, committed.offset);
+    Ok(found.into_iter().map(offset).collect())
+}
+
+/// The first and the next offset of each log.
+async fn logs(
+    consumer: &Consumer,
+    partitions: &BTreeSet<TopicPartition>,
+) -> Result<BTreeMap<TopicPartition, (i64, i64)>> {
+    let starts = consumer.beginning_offsets(partitions.iter().cloned());
+    let starts = starts.await?;
+    let ends = consumer.end_offsets(partitions.iter().cloned()).await?;
+    let both = starts.into_iter().map(|(partition, start)| {
+        let end = ends.get(&partition).copied().unwrap_or(start);
+        (partition, (start, end))
+    });
+    Ok(both.collect())
+}
+
 async fn targets(
     consumer: &Consumer,
     found: BTreeSet<TopicPartition>,
     to: To,
-) -> Result<BTreeMap<TopicPartition, i64>> {
+    before: &Offsets,
+) -> Result<Offsets> {
     match to {
         To::Earliest => Ok(consumer.beginning_offsets(found).await?),
         To::Latest => Ok(consumer.end_offsets(found).await?),
+        To::Current => {
+            let is_known = |name: &TopicPartition| before.contains_key(name);
+            let (known, new): (Vec<_>, Vec<_>) = found.into_iter().partition(is_known);
+            let mut targets = match new.is_empty() {
+                true => Offsets::new(),
+                false => consumer.end_offsets(new).await?,
+            };
+            let known = known.into_iter();
+            targets
+                .extend(known.filter_map(|name| before.get(&name).map(|at| (name.clone(), *at))));
+            Ok(targets)
+        }
+        To::By(count) => {
+            let mut targets = Offsets::new();
+            for (partition, (start, end)) in logs(consumer, &found).await? {
+                let Some(from) = before.get(&partition) else {
+                    let kind = ErrorKind::NoOffset { partition };
+                    return Err(ottla::Error::from(kind).into());
+                };
+                targets.insert(partition, from.saturating_add(count).clamp(start, end));
+            }
+            Ok(targets)
+        }
         To::Offset(offset) => {
-            let starts = consumer.beginning_offsets(found.iter().cloned()).await?;
-            let ends = consumer.end_offsets(found.iter().cloned()).await?;
-            for partition in &found {
-                let (start, end) = (starts.get(partition), ends.get(partition));
-                let (log_start, log_end) = (start.copied().unwrap_or(0), end.copied().unwrap_or(0));
+            for (partition, (log_start, log_end)) in logs(consumer, &found).await? {
                 // Whoever goes on there would be sent elsewhere by their reset policy.
                 if !(log_start..=log_end).contains(&offset) {
                     let kind = ErrorKind::OffsetOutOfRange {

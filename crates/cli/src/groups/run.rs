@@ -6,7 +6,7 @@ use ottla::{Admin, Client, ErrorKind, GroupListing, ListGroups};
 use serde_json::{Value, json};
 
 use super::args::Groups;
-use super::{describe, reset};
+use super::{describe, forget, reset};
 use crate::args::Common;
 use crate::diagnostics::complain;
 use crate::failure::{Failure, Result, chain};
@@ -47,9 +47,16 @@ pub(crate) async fn run(command: Groups, common: Common, environment: &Environme
             group,
             topics,
             to,
+            dry_run,
             json,
             ..
-        } => reset::run(&reached, &group, &topics, to, json).await,
+        } => reset::run(&reached, &group, &topics, to, dry_run, json).await,
+        Groups::DeleteOffsets {
+            group,
+            topics,
+            json,
+            ..
+        } => forget::run(&reached, &group, &topics, json).await,
     }
 }
 

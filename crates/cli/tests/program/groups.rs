@@ -61,6 +61,22 @@ async fn offsets_are_reset_to_where_it_is_said() {
             ["t 0 4 10", "t 1 4 10"],
             [t(0, 10), t(1, 10)],
         ),
+        ("-t t --to -3", ["t 0 10 7", "t 1 10 7"], [t(0, 7), t(1, 7)]),
+        (
+            "-t t --to +1 --dry-run",
+            ["t 0 7 8", "t 1 7 8"],
+            [t(0, 7), t(1, 7)],
+        ),
+        (
+            "-t t --to +100",
+            ["t 0 7 10", "t 1 7 10"],
+            [t(0, 10), t(1, 10)],
+        ),
+        (
+            "-t t --to current",
+            ["t 0 10 10", "t 1 10 10"],
+            [t(0, 10), t(1, 10)],
+        ),
     ] {
         let table = reset(&cluster, arguments).await;
         assert_eq!(table[0], ["TOPIC", "PARTITION", "FROM", "TO"]);
@@ -79,6 +95,25 @@ async fn offsets_are_reset_to_where_it_is_said() {
 }
 
 #[tokio::test]
+async fn offsets_are_deleted_by_topic_and_partition() {
+    let cluster = filled().await;
+    reset(&cluster, "-t t --to 4").await;
+    let arguments = "groups delete-offsets g -t t:1,7 -t nowhere";
+    let table = ottla_on(&cluster, arguments).await.good();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|row| row.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows, [["TOPIC", "PARTITION", "DELETED"], ["t", "1", "4"]]);
+    assert_eq!(committed(&cluster).await, [(("t".to_owned(), 0), 4)]);
+    let json = ottla_on(&cluster, "groups delete-offsets g -t t --json").await;
+    let json: Value = serde_json::from_str(&json.good()).unwrap();
+    let deleted = json!([{ "topic": "t", "partition": 0, "offset": 4 }]);
+    assert_eq!(json, json!({ "group": "g", "deleted": deleted }));
+    assert_eq!(committed(&cluster).await, []);
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_resets_nothing() {
     let cluster = filled().await;
     for (arguments, said) in [
@@ -90,6 +125,10 @@ async fn what_makes_no_sense_resets_nothing() {
         (
             "-t t --to 11",
             "position 11 of t-0 is out of range: the log holds 0 to 10",
+        ),
+        (
+            "-t t --to +1",
+            "t-0 has no committed offset and no reset policy",
         ),
     ] {
         let arguments = format!("groups reset-offsets g {arguments}");
