@@ -318,6 +318,15 @@ mod tests {
     }
 
     #[test]
+    fn nobody_begins_to_wait_for_what_is_decided() {
+        let outcome = Outcome::default();
+        let mut slot = NO_SLOT;
+        assert!(outcome.wait(&mut slot, Waker::noop()));
+        decide(&outcome, written(1));
+        assert!(!outcome.wait(&mut slot, Waker::noop()));
+    }
+
+    #[test]
     fn an_outcome_is_decided_once() {
         let outcome = Outcome::new();
         decide(&outcome, written(1));
