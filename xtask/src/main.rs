@@ -64,9 +64,11 @@ const HELP: &str = "cargo xtask <command>
            members of librdkafka and franz-go beside ottla's in groups, joining and leaving
   peers vectors
            have the other clients write the batches for the codec's tests
-  bench peers [--clients A,B…] [--work A,B…] [--rounds N] [--records N]
+  bench peers [--against broker|sink] [--clients A,B…] [--work A,B…] [--rounds N] [--records N] [--scale brief]
+              [--out DIR] [--build]
            how much processor time and memory each of the clients takes for the same work, one after another in
-           rounds, through a real broker. All of it takes an hour and writes benches/RESULTS.md
+           rounds, against a real broker and against the fake cluster as a sink. All of it takes an hour and writes
+           benches/RESULTS.md; with --build nothing is measured
   kafka up [--version V] [--nodes N] [--security ssl|mtls] [--set k=v]… [--java OPTION]… [--name NAME]
            start real brokers that run on, and print their addresses; --security: clients need
            what is in the properties file that is printed beside them

@@ -5,7 +5,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -42,23 +42,24 @@ pub(crate) fn interop() -> Result<()> {
 /// That members of ottla and of other clients share groups.
 pub(crate) fn groups() -> Result<()> {
     let programs = Programs::build(Profile::Dev)?;
-    succeed(
-        Command::new("cargo")
-            .args(["build", "--quiet", "--package", "ottla-cli"])
-            .current_dir(project::root()),
-    )?;
-    let ottla = project::target_dir().join("debug/ottla");
-    programs.run(
-        "interop",
-        &["groups", ottla.to_str().context("a path in UTF-8")?],
-    )
+    let ottla = Profile::Dev.ottla()?;
+    programs.run("interop", &["groups", &ottla])
 }
 
-/// `bench peers`: how much each takes for the same work. Only the whole comparison is written down.
+/// `bench peers`: how much each takes for the same work. Without a choice, all of it is written down in `benches/`.
 pub(crate) fn bench(mut flags: Flags) -> Result<()> {
     let word = flags.word();
+    let only_build = flags.switch("--build");
+    let against = flags.value::<String>("--against")?;
     let mut args = Vec::new();
-    for name in ["--clients", "--work", "--rounds", "--records"] {
+    for name in [
+        "--clients",
+        "--work",
+        "--rounds",
+        "--records",
+        "--scale",
+        "--out",
+    ] {
         if let Some(value) = flags.value::<String>(name)? {
             args.extend([name.to_owned(), value]);
         }
@@ -67,19 +68,63 @@ pub(crate) fn bench(mut flags: Flags) -> Result<()> {
     if word.as_deref() != Some("peers") {
         bail!("bench needs peers");
     }
-    if args.is_empty() {
-        let dir = project::root().join("benches");
-        let dir = dir.to_str().context("a path in UTF-8")?;
-        args.extend(["--out".to_owned(), dir.to_owned()]);
+    let (broker, sink) = match against.as_deref() {
+        None => (true, true),
+        Some("broker") => (true, false),
+        Some("sink") => (false, true),
+        Some(other) => bail!("--against {other}: it is broker or sink"),
+    };
+    if args.is_empty() && against.is_none() {
+        let dir = text(&project::root().join("benches"))?;
+        args.extend(["--out".to_owned(), dir]);
     }
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    Programs::build(Profile::Release)?.run("compare", &args)
+    let programs = Programs::build(Profile::Release)?;
+    let counting = counting()?;
+    let ottla = Profile::Release.ottla()?;
+    if only_build {
+        return Ok(());
+    }
+    if sink {
+        args.extend(["--sink".to_owned(), ottla]);
+    }
+    if let Some(library) = counting {
+        args.extend(["--counting".to_owned(), library]);
+    }
+    programs.compare(broker, args)
 }
 
 /// That the programs still do the work; says nothing of how fast.
 pub(crate) fn bench_briefly() -> Result<()> {
-    let args = ["--rounds", "1", "--records", "10000"];
-    Programs::build(Profile::Dev)?.run("compare", &args)
+    let programs = Programs::build(Profile::Dev)?;
+    succeed(
+        Command::new("cargo")
+            .args(["test", "--quiet", "--lib", "--bin", "compare"])
+            .arg("--target-dir")
+            .arg(project::target_dir().join("peers"))
+            .current_dir(project::root().join("benches/peers/rust")),
+    )?;
+    let ottla = Profile::Dev.ottla()?;
+    let args = ["--scale", "brief", "--sink", &ottla];
+    programs.compare(true, args.map(str::to_owned).to_vec())
+}
+
+/// Builds the library that counts a program's allocations, where that can be.
+fn counting() -> Result<Option<String>> {
+    if env::consts::OS != "linux" {
+        return Ok(None);
+    }
+    let library = project::target_dir().join("peers/allocations.so");
+    succeed(
+        Command::new("cc")
+            .args(["-O2", "-Wall", "-Werror", "-fPIC", "-shared", "-o"])
+            .arg(&library)
+            .arg(project::root().join("benches/peers/allocations.c")),
+    )?;
+    text(&library).map(Some)
+}
+
+fn text(path: &Path) -> Result<String> {
+    Ok(path.to_str().context("a path in UTF-8")?.to_owned())
 }
 
 /// How the Rust programs are built.
@@ -87,6 +132,28 @@ pub(crate) fn bench_briefly() -> Result<()> {
 enum Profile {
     Dev,
     Release,
+}
+
+impl Profile {
+    /// Cargo's options, and the directory that they build to.
+    fn options(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Dev => (&[], "debug"),
+            Self::Release => (&["--release"], "release"),
+        }
+    }
+
+    /// The program `ottla`, built.
+    fn ottla(self) -> Result<String> {
+        let (options, built) = self.options();
+        succeed(
+            Command::new("cargo")
+                .args(["build", "--quiet", "--package", "ottla-cli"])
+                .args(options)
+                .current_dir(project::root()),
+        )?;
+        text(&project::target_dir().join(built).join("ottla"))
+    }
 }
 
 /// The clients' programs.
@@ -104,10 +171,7 @@ impl Programs {
         let franz_go = target.join("franz-go");
         fs::create_dir_all(&classes)?;
 
-        let (options, built): (&[&str], _) = match profile {
-            Profile::Dev => (&[], "debug"),
-            Profile::Release => (&["--release"], "release"),
-        };
+        let (options, built) = profile.options();
         succeed(
             Command::new("cargo")
                 .args(["build", "--quiet", "--bins"])
@@ -143,6 +207,28 @@ impl Programs {
             franz_go,
             class_path: class_path.into_string().ok().context("a path in UTF-8")?,
         })
+    }
+
+    /// Measures them, against a broker of their own if there is to be one.
+    fn compare(&self, broker: bool, mut args: Vec<String>) -> Result<()> {
+        let cluster = match broker {
+            true => Some(Cluster::builder().version(Version::V4_3).start()?),
+            false => None,
+        };
+        if let Some(cluster) = &cluster {
+            args.extend(["--broker".to_owned(), cluster.bootstrap_servers()]);
+        }
+        let result = succeed(
+            Command::new(self.rust.join("compare"))
+                .arg(&self.franz_go)
+                .arg(java_tool("java"))
+                .arg(&self.class_path)
+                .args(args),
+        );
+        if let (Some(mut cluster), Err(_)) = (cluster, &result) {
+            cluster.keep_logs();
+        }
+        result
     }
 
     /// Runs them, by the one of this name, against a broker of their own.

@@ -5,6 +5,7 @@
 //	read BROKERS TOPIC PARTITION:COUNT…
 //	member BROKERS TOPIC GROUP STRATEGY
 //	produce BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES
+//	spread BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES PARTITIONS
 //	consume BROKERS TOPIC PARTITIONS RECORDS
 //	latency BROKERS TOPIC RECORDS SIZE
 package main
@@ -45,11 +46,12 @@ func run(args []string) error {
 		return read(args[1], args[2], args[3:])
 	case len(args) == 5 && args[0] == "member":
 		return member(args[1], args[2], args[3], args[4])
-	case len(args) > 3 && slices.Contains([]string{"produce", "consume", "latency"}, args[0]):
+	case len(args) > 3 && slices.Contains([]string{"produce", "spread", "consume", "latency"}, args[0]):
 		return measured(args[0], args[1], args[2], args[3:])
 	}
 	return errors.New("usage: version | write BROKERS TOPIC BATCH… | read BROKERS TOPIC PARTITION:COUNT… | " +
 		"member BROKERS TOPIC GROUP STRATEGY | produce BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES | " +
+		"spread BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES PARTITIONS | " +
 		"consume BROKERS TOPIC PARTITIONS RECORDS | latency BROKERS TOPIC RECORDS SIZE")
 }
 

@@ -24,7 +24,7 @@ const (
 
 // What is measured; see ../README.md.
 func measured(command, brokers, topic string, words []string) error {
-	wanted := map[string]int{"produce": 5, "consume": 2, "latency": 2}[command]
+	wanted := map[string]int{"produce": 5, "spread": 6, "consume": 2, "latency": 2}[command]
 	if len(words) != wanted {
 		return fmt.Errorf("%s needs %d words behind the topic", command, wanted)
 	}
@@ -37,7 +37,7 @@ func measured(command, brokers, topic string, words []string) error {
 		return err
 	}
 	switch command {
-	case "produce":
+	case "produce", "spread":
 		codec, err := codec(words[2], "-")
 		if err != nil {
 			return err
@@ -50,15 +50,26 @@ func measured(command, brokers, topic string, words []string) error {
 		if err != nil {
 			return err
 		}
-		return produce(brokers, topic, first, values(second), kgo.ProducerBatchCompression(codec),
-			kgo.ProducerLinger(time.Duration(linger)*time.Millisecond), kgo.ProducerBatchMaxBytes(int32(batch)))
+		how := []kgo.Opt{
+			kgo.ProducerBatchCompression(codec), kgo.ProducerLinger(time.Duration(linger) * time.Millisecond),
+			kgo.ProducerBatchMaxBytes(int32(batch)),
+		}
+		partitions := 0
+		if command == "spread" {
+			if partitions, err = strconv.Atoi(words[5]); err != nil {
+				return err
+			}
+			how = append(how, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		}
+		return produce(brokers, topic, first, values(second), partitions, how...)
 	case "latency":
 		return latency(brokers, topic, first, values(second))
 	}
 	return consume(brokers, topic, first, second)
 }
 
-func produce(brokers, topic string, records int, values [][]byte, how ...kgo.Opt) error {
+// With partitions, records go to them in turn.
+func produce(brokers, topic string, records int, values [][]byte, partitions int, how ...kgo.Opt) error {
 	started := time.Now()
 	client, err := kgo.NewClient(append(how,
 		kgo.SeedBrokers(strings.Split(brokers, ",")...),
@@ -81,7 +92,11 @@ func produce(brokers, topic string, records int, values [][]byte, how ...kgo.Opt
 		}
 	}
 	for i := range records {
-		client.Produce(context.Background(), &kgo.Record{Value: values[i%len(values)]}, promise)
+		record := &kgo.Record{Value: values[i%len(values)]}
+		if partitions > 0 {
+			record.Partition = int32(i % partitions)
+		}
+		client.Produce(context.Background(), record, promise)
 	}
 	if err := errors.Join(client.Flush(context.Background()), failed); err != nil {
 		return err
@@ -105,13 +120,16 @@ func consume(brokers, topic string, partitions, expected int) error {
 	if err != nil {
 		return err
 	}
-	records, sum, bytes := 0, int64(0), 0
+	records, sum, bytes, first := 0, int64(0), 0, time.Duration(0)
 	for records < expected {
 		fetches := client.PollFetches(context.Background())
 		if err := fetches.Err(); err != nil {
 			return err
 		}
 		fetches.EachRecord(func(record *kgo.Record) {
+			if records == 0 {
+				first = time.Since(started)
+			}
 			records++
 			sum += record.Offset
 			bytes += len(record.Value)
@@ -119,7 +137,8 @@ func consume(brokers, topic string, partitions, expected int) error {
 	}
 	client.Close()
 	return tell(map[string]any{
-		"records": records, "offsets": sum, "bytes": bytes, "secs": time.Since(started).Seconds(),
+		"records": records, "offsets": sum, "bytes": bytes, "first_us": first.Microseconds(),
+		"secs": time.Since(started).Seconds(),
 	})
 }
 
@@ -135,11 +154,15 @@ func latency(brokers, topic string, records int, values [][]byte) error {
 		return err
 	}
 	var micros []int64
+	var first time.Duration
 	for i := range records {
 		sent := time.Now()
 		record := &kgo.Record{Value: values[i%len(values)]}
 		if err := client.ProduceSync(context.Background(), record).FirstErr(); err != nil {
 			return err
+		}
+		if i == 0 {
+			first = time.Since(started)
 		}
 		micros = append(micros, time.Since(sent).Microseconds())
 	}
@@ -150,7 +173,7 @@ func latency(brokers, topic string, records int, values [][]byte) error {
 	}
 	return tell(map[string]any{
 		"records": len(micros), "p50_us": quantile(0.5), "p99_us": quantile(0.99),
-		"secs": time.Since(started).Seconds(),
+		"first_us": first.Microseconds(), "secs": time.Since(started).Seconds(),
 	})
 }
 

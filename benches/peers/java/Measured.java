@@ -29,15 +29,19 @@ final class Measured {
         int first = Integer.parseInt(words.get(0));
         int second = Integer.parseInt(words.get(1));
         switch (command) {
-            case "produce" -> produce(topic, first, values(second), Map.of("bootstrap.servers", brokers,
-                "compression.type", words.get(2), "linger.ms", words.get(3), "batch.size", words.get(4)));
+            case "produce", "spread" -> {
+                int partitions = command.equals("spread") ? Integer.parseInt(words.get(5)) : 0;
+                produce(topic, first, values(second), partitions, Map.of("bootstrap.servers", brokers,
+                    "compression.type", words.get(2), "linger.ms", words.get(3), "batch.size", words.get(4)));
+            }
             case "consume" -> consume(brokers, topic, first, second);
             default -> latency(topic, first, values(second), Map.of("bootstrap.servers", brokers, "linger.ms", 0));
         }
     }
 
-    private static void produce(String topic, int records, List<byte[]> values, Map<String, Object> config)
-        throws ExecutionException {
+    /** With partitions, records go to them in turn. */
+    private static void produce(String topic, int records, List<byte[]> values, int partitions,
+        Map<String, Object> config) throws ExecutionException {
         long started = System.nanoTime();
         AtomicInteger acknowledged = new AtomicInteger();
         AtomicReference<Exception> failure = new AtomicReference<>();
@@ -50,7 +54,8 @@ final class Measured {
         };
         try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (int i = 0; i < records; i++) {
-                producer.send(new ProducerRecord<>(topic, values.get(i % values.size())), callback);
+                Integer partition = partitions == 0 ? null : i % partitions;
+                producer.send(new ProducerRecord<>(topic, partition, null, values.get(i % values.size())), callback);
             }
             producer.flush();
         }
@@ -69,35 +74,44 @@ final class Measured {
             assigned.add(new TopicPartition(topic, i));
         }
         int records = 0;
+        long first = 0;
         long offsets = 0;
         long bytes = 0;
         try (var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
             consumer.assign(assigned);
             while (records < expected) {
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofSeconds(1))) {
+                    if (records == 0) {
+                        first = System.nanoTime() - started;
+                    }
                     records++;
                     offsets += record.offset();
                     bytes += record.value().length;
                 }
             }
         }
-        tell(started, "\"records\":%d,\"offsets\":%d,\"bytes\":%d".formatted(records, offsets, bytes));
+        tell(started, "\"records\":%d,\"offsets\":%d,\"bytes\":%d,\"first_us\":%d".formatted(records, offsets, bytes,
+            first / 1000));
     }
 
     private static void latency(String topic, int records, List<byte[]> values, Map<String, Object> config)
         throws ExecutionException, InterruptedException {
         long started = System.nanoTime();
         long[] micros = new long[records];
+        long first = 0;
         try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (int i = 0; i < records; i++) {
                 long sent = System.nanoTime();
                 producer.send(new ProducerRecord<>(topic, values.get(i % values.size()))).get();
+                if (i == 0) {
+                    first = System.nanoTime() - started;
+                }
                 micros[i] = (System.nanoTime() - sent) / 1000;
             }
         }
         Arrays.sort(micros);
-        tell(started, "\"records\":%d,\"p50_us\":%d,\"p99_us\":%d".formatted(records, quantile(micros, 0.5),
-            quantile(micros, 0.99)));
+        tell(started, "\"records\":%d,\"p50_us\":%d,\"p99_us\":%d,\"first_us\":%d".formatted(records,
+            quantile(micros, 0.5), quantile(micros, 0.99), first / 1000));
     }
 
     private static long quantile(long[] sorted, double share) {

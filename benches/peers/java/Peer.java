@@ -24,6 +24,7 @@ import org.apache.kafka.common.utils.AppInfoParser;
  *   write BROKERS TOPIC PARTITION:CODEC:LEVEL:SET...
  *   read BROKERS TOPIC PARTITION:COUNT...
  *   produce BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES
+ *   spread BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES PARTITIONS
  *   consume BROKERS TOPIC PARTITIONS RECORDS
  *   latency BROKERS TOPIC RECORDS SIZE
  * </pre>
@@ -42,7 +43,7 @@ public final class Peer {
                 }
             }
             case "read" -> read(args[1], args[2], rest);
-            case "produce", "consume", "latency" -> Measured.run(args[0], args[1], args[2], rest);
+            case "produce", "spread", "consume", "latency" -> Measured.run(args[0], args[1], args[2], rest);
             default -> throw new IllegalArgumentException(args[0]);
         }
     }

@@ -110,7 +110,7 @@ pub async fn run<C: Client>() -> Result<()> {
             tell(tally.to_json(), started)
         }
         Task::Latency(load) => {
-            let mut times = Times::default();
+            let mut times = Times::new();
             let started = Instant::now();
             C::latency(&load, &mut times).await?;
             tell(times.to_json(), started)

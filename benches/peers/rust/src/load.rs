@@ -24,6 +24,8 @@ pub struct Load {
     pub codec: Codec,
     pub linger: Duration,
     pub batch_bytes: usize,
+    /// Records go to so many partitions in turn, instead of where the client sends them.
+    pub spread: Option<i32>,
     values: Vec<Bytes>,
 }
 
@@ -36,6 +38,7 @@ impl Load {
             codec: Codec::None,
             linger: Duration::ZERO,
             batch_bytes: 128 << 10,
+            spread: None,
             values: values(size),
         }
     }
@@ -43,6 +46,13 @@ impl Load {
     /// The value of each record, in order.
     pub fn values(&self) -> impl Iterator<Item = &Bytes> + Clone {
         self.values.iter().cycle().take(self.records)
+    }
+
+    /// Where a record goes, by its number, if that is not for the client to choose.
+    #[must_use]
+    pub fn partition(&self, number: usize) -> Option<i32> {
+        self.spread
+            .map(|partitions| (number % partitions.max(1) as usize) as i32)
     }
 
     pub(crate) fn digest(&self) -> Digest {

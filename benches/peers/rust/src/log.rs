@@ -1,5 +1,6 @@
 //! The broker's side: topics for the programs, and what they have left there.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -72,33 +73,44 @@ impl Log {
         Ok(())
     }
 
-    /// Where each partition of a topic ends.
+    /// Where each partition of a topic ends, in no order.
     ///
     /// # Errors
     /// The broker does not say.
-    pub async fn ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>> {
+    pub async fn ends(&self, topic: &str) -> Result<Vec<i64>> {
         const LATEST: i64 = -1;
-        let asked = (0..partitions).map(|partition_index| ListOffsetsPartition {
-            partition_index,
-            timestamp: LATEST,
-            ..Default::default()
-        });
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            topics: vec![ListOffsetsTopic {
-                name: topic.to_owned(),
-                partitions: asked.collect(),
+        let described = self.admin.describe_topics([topic]).await?;
+        let described = described.get(topic).and_then(|topic| topic.as_ref().ok());
+        let mut led: BTreeMap<Option<i32>, Vec<ListOffsetsPartition>> = BTreeMap::new();
+        for partition in &described.ok_or("no such topic")?.partitions {
+            led.entry(partition.leader)
+                .or_default()
+                .push(ListOffsetsPartition {
+                    partition_index: partition.partition,
+                    timestamp: LATEST,
+                    ..Default::default()
+                });
+        }
+        let mut ends = Vec::new();
+        for (leader, partitions) in led {
+            let request = ListOffsetsRequest {
+                replica_id: -1,
+                topics: vec![ListOffsetsTopic {
+                    name: topic.to_owned(),
+                    partitions,
+                    ..Default::default()
+                }],
                 ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let response = self.admin.raw_request(None, &request).await?;
-        let answers = response.topics.iter().flat_map(|topic| &topic.partitions);
-        let ends = answers.map(|answer| match answer.error_code {
-            0 => Ok(answer.offset),
-            code => Err(format!("error {code} for the end of {topic}").into()),
-        });
-        ends.collect()
+            };
+            let response = self.admin.raw_request(leader, &request).await?;
+            for answer in response.topics.iter().flat_map(|topic| &topic.partitions) {
+                match answer.error_code {
+                    0 => ends.push(answer.offset),
+                    code => return Err(format!("error {code} for the end of {topic}").into()),
+                }
+            }
+        }
+        Ok(ends)
     }
 
     /// How many bytes all of a topic's batches have.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -80,6 +80,8 @@ pub struct Tally {
     records: usize,
     offsets: i64,
     bytes: usize,
+    started: Instant,
+    first: Option<Duration>,
 }
 
 impl Tally {
@@ -89,6 +91,8 @@ impl Tally {
             records: 0,
             offsets: 0,
             bytes: 0,
+            started: Instant::now(),
+            first: None,
         }
     }
 
@@ -100,29 +104,53 @@ impl Tally {
 
     /// Takes a record in.
     pub fn add(&mut self, offset: i64, value: Option<&[u8]>) {
+        if self.records == 0 {
+            self.first = Some(self.started.elapsed());
+        }
         self.records += 1;
         self.offsets += offset;
         self.bytes += value.map_or(0, <[u8]>::len);
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        json!({ "records": self.records, "offsets": self.offsets, "bytes": self.bytes })
+        json!({
+            "records": self.records,
+            "offsets": self.offsets,
+            "bytes": self.bytes,
+            "first_us": micros(self.first),
+        })
     }
 }
 
 /// How often each time was measured, in microseconds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Times {
     micros: BTreeMap<u64, usize>,
+    started: Instant,
+    first: Option<Duration>,
 }
 
 impl Times {
+    pub(crate) fn new() -> Self {
+        Self {
+            micros: BTreeMap::new(),
+            started: Instant::now(),
+            first: None,
+        }
+    }
+
     pub fn add(&mut self, time: Duration) {
+        self.first.get_or_insert_with(|| self.started.elapsed());
         *self.micros.entry(time.as_micros() as u64).or_default() += 1;
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        json!({ "records": self.count(), "p50_us": self.quantile(0.5), "p99_us": self.quantile(0.99) })
+        json!({
+            "records": self.count(),
+            "p50_us": self.quantile(0.5),
+            "p99_us": self.quantile(0.99),
+            "first_us": micros(self.first),
+        })
     }
 
     fn count(&self) -> usize {
@@ -137,5 +165,44 @@ impl Times {
             left == 0
         });
         reached.map_or(0, |(micros, _)| *micros)
+    }
+}
+
+/// From before there was a client to its first record.
+fn micros(first: Option<Duration>) -> Option<u64> {
+    first.map(|first| first.as_micros() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_a_time_that_was_measured() {
+        let mut times = Times::new();
+        for micros in [30, 10, 20, 40] {
+            times.add(Duration::from_micros(micros));
+        }
+        assert_eq!(
+            [0.5, 0.75, 0.99].map(|share| times.quantile(share)),
+            [20, 30, 40]
+        );
+        assert_eq!(Times::new().quantile(0.5), 0);
+    }
+
+    #[test]
+    fn a_tally_sums_and_knows_its_end() {
+        let mut tally = Tally::new(2);
+        assert_eq!(tally.to_json()["first_us"], Value::Null);
+        tally.add(7, Some(b"abc"));
+        assert!(!tally.is_done());
+        tally.add(8, None);
+        assert!(tally.is_done());
+        let told = tally.to_json();
+        assert_eq!(
+            (&told["records"], &told["offsets"], &told["bytes"]),
+            (&json!(2), &json!(15), &json!(3))
+        );
+        assert!(told["first_us"].is_u64());
     }
 }

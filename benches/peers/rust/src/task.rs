@@ -9,6 +9,7 @@ use crate::{Load, Readings, Result};
 
 const USAGE: &str = "usage: version | write BROKERS TOPIC PARTITION:CODEC:LEVEL:SET… | \
     read BROKERS TOPIC PARTITION:COUNT… | produce BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES | \
+    spread BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES PARTITIONS | \
     consume BROKERS TOPIC PARTITIONS RECORDS | stream BROKERS TOPIC PARTITIONS RECORDS | \
     latency BROKERS TOPIC RECORDS SIZE";
 
@@ -55,7 +56,7 @@ impl Task {
                 topic,
                 readings: Readings::parse(args)?,
             }),
-            "produce" | "latency" => {
+            "produce" | "spread" | "latency" => {
                 let (records, size) = (word()?.parse()?, word()?.parse()?);
                 let mut load = Load::new(brokers, topic, records, size);
                 if command == "latency" {
@@ -64,6 +65,9 @@ impl Task {
                 load.codec = word()?.parse()?;
                 load.linger = Duration::from_millis(word()?.parse()?);
                 load.batch_bytes = word()?.parse()?;
+                if command == "spread" {
+                    load.spread = Some(word()?.parse()?);
+                }
                 Ok(Self::Produce(load))
             }
             "consume" | "stream" => Ok(Self::Consume {

@@ -41,9 +41,14 @@ fn producer(load: &Load) -> Result<BytesProducer> {
 }
 
 /// A record whose value is lent: this client then copies it once, into its batch.
-fn lent<'a>(load: &Load, value: &'a [u8]) -> Result<ProducerRecord<&'a [u8], &'a [u8]>> {
+fn lent<'a>(
+    load: &Load,
+    number: usize,
+    value: &'a [u8],
+) -> Result<ProducerRecord<&'a [u8], &'a [u8]>> {
     let options = ProducerRecordOptionsBuilder::new()
         .set_topic(load.topic.clone())
+        .set_partition(load.partition(number))
         .set_value(Some(value))
         .build()?;
     Ok(ProducerRecord::with_options(options)?)
@@ -135,8 +140,8 @@ impl Client for ConfluentKafka {
     async fn produce(load: &Load) -> Result<usize> {
         let producer = producer(load)?;
         let mut deliveries = Deliveries::new();
-        for value in load.values() {
-            let delivery = producer.send(lent(load, value)?, None).await?;
+        for (number, value) in load.values().enumerate() {
+            let delivery = producer.send(lent(load, number, value)?, None).await?;
             deliveries.push(async move { delivery.get().await }).await?;
         }
         producer.flush().await?;
@@ -157,9 +162,9 @@ impl Client for ConfluentKafka {
 
     async fn latency(load: &Load, times: &mut Times) -> Result<()> {
         let producer = producer(load)?;
-        for value in load.values() {
+        for (number, value) in load.values().enumerate() {
             let sent = Instant::now();
-            let delivery = producer.send(lent(load, value)?, None).await?;
+            let delivery = producer.send(lent(load, number, value)?, None).await?;
             delivery.get().await?;
             times.add(sent.elapsed());
         }

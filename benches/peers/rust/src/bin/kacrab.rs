@@ -94,8 +94,15 @@ impl Client for Kacrab {
         let producer = producer(load).await?;
         let topic: Arc<str> = load.topic.as_str().into();
         let mut deliveries = Deliveries::new();
-        for value in load.values() {
-            let record = ProducerRecord::topic_value(Arc::clone(&topic), value.clone());
+        for (number, value) in load.values().enumerate() {
+            let record = match load.partition(number) {
+                Some(partition) => {
+                    let mut record = ProducerRecord::new(Arc::clone(&topic), partition);
+                    record.value = Some(value.clone());
+                    record
+                }
+                None => ProducerRecord::topic_value(Arc::clone(&topic), value.clone()),
+            };
             deliveries.push(producer.send(record)?).await?;
         }
         producer.flush().await?;

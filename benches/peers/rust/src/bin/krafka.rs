@@ -102,8 +102,11 @@ impl Client for Krafka {
     async fn produce(load: &Load) -> Result<usize> {
         let producer = producer(load).await?;
         let mut deliveries = Deliveries::new();
-        for value in load.values() {
-            let record = krafka::Record::new(&load.topic, value.clone());
+        for (number, value) in load.values().enumerate() {
+            let mut record = krafka::Record::new(&load.topic, value.clone());
+            if let Some(partition) = load.partition(number) {
+                record = record.partition(partition);
+            }
             deliveries.push(producer.enqueue(record).await?).await?;
         }
         producer.flush().await?;

@@ -151,6 +151,7 @@ impl Client for Librdkafka {
             producer_config(load).create_with_context(Acknowledgements::default())?;
         for (number, value) in load.values().enumerate() {
             let mut record = BaseRecord::<(), [u8]>::to(&load.topic).payload(value);
+            record.partition = load.partition(number);
             while let Err((error, refused)) = producer.send(record) {
                 if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                     return Err(error.into());

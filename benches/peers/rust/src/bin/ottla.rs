@@ -122,8 +122,11 @@ impl Client for Ottla {
     async fn produce(load: &Load) -> Result<usize> {
         let producer = producer(load)?;
         let mut deliveries = Deliveries::new();
-        for value in load.values() {
-            let record = ottla::Record::to(&load.topic).value(value);
+        for (number, value) in load.values().enumerate() {
+            let mut record = ottla::Record::to(&load.topic).value(value);
+            if let Some(partition) = load.partition(number) {
+                record = record.partition(partition);
+            }
             deliveries.push(producer.send(record).await?).await?;
         }
         producer.flush().await;

@@ -1,82 +1,96 @@
 //! Measures clients doing the same work, one after another in every round.
 //!
 //! ```text
-//! compare BROKERS FRANZ_GO JAVA CLASS_PATH [--clients A,B…] [--work A,B…] [--rounds N] [--records N] [--out DIR]
+//! compare FRANZ_GO JAVA CLASS_PATH [--broker HOST:PORT] [--sink OTTLA] [--counting LIBRARY]
+//!         [--clients A,B…] [--work A,B…] [--rounds N] [--records N] [--scale full|brief] [--out DIR]
 //! ```
 //!
-//! The tables go to stdout, and with `--out` as `RESULTS.md` and `results.svg` into a directory. `cargo xtask bench
-//! peers` builds everything and starts this.
+//! The tables go to stdout, and with `--out` beside what a directory has from earlier runs: `results.json`,
+//! `RESULTS.md`, `results.svg`. What nothing is given to be measured against is left out. Briefly, whatever can be is done
+//! with few records. `cargo xtask bench peers` builds everything and starts this.
 
 mod chart;
 mod child;
 mod measurement;
 mod results;
+mod table;
+mod target;
 mod works;
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ottla_peers::{Log, Programs, Result};
+use ottla_peers::{Programs, Result};
 
-use measurement::{Logged, Measurement};
-use results::{Cell, Conditions, Table};
-use works::{CLIENTS, Contender, Kind, PARTITIONS, WORKS, Work};
+use measurement::{Measurement, Metric, of_idle, of_run};
+use results::Results;
+use table::{Cell, Table};
+use target::Target;
+use works::{Against, CLIENTS, Contender, Kind, WORKS, Work};
 
-const USAGE: &str = "usage: compare BROKERS FRANZ_GO JAVA CLASS_PATH [--clients A,B…] [--work A,B…] [--rounds N] \
-                     [--records N] [--out DIR]";
+const USAGE: &str = "usage: compare FRANZ_GO JAVA CLASS_PATH [--broker HOST:PORT] [--sink OTTLA] \
+                     [--counting LIBRARY] [--clients A,B…] [--work A,B…] [--rounds N] [--records N] [--scale full|brief] \
+                     [--out DIR]";
 
 /// The heap that Kafka's own tools for measuring have.
 const JAVA_OPTIONS: [&str; 1] = ["-Xmx512M"];
 
-/// Whose records are consumed: Kafka's own.
+/// How much is done briefly.
+const BRIEF_ROUNDS: usize = 1;
+const BRIEF_RECORDS: usize = 10_000;
+
+/// Whose records are consumed from a broker: Kafka's own.
 const WRITER: &str = "java";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [brokers, franz_go, java, class_path, options @ ..] = &args[..] else {
+    let [franz_go, java, class_path, options @ ..] = &args[..] else {
         return Err(USAGE.into());
     };
-    let choice = Choice::parse(options)?;
     let bench = Bench {
-        brokers: brokers.clone(),
-        log: Log::connect(brokers)?,
         programs: Programs::new(franz_go, java, class_path, &JAVA_OPTIONS)?,
+        choice: Choice::parse(options)?,
     };
-    let mut conditions = Conditions::now(choice.rounds);
-    for client in &choice.clients {
+    let mut results = match &bench.choice.out {
+        Some(dir) => Results::load(dir)?,
+        None => Results::default(),
+    };
+    for client in &bench.choice.clients {
         let version = child::output(&bench.programs.command(client), &["version".into()])?;
-        conditions
-            .versions
-            .push((client, version.trim().to_owned()));
+        let version = version.trim().to_owned();
+        results.versions.insert((*client).to_owned(), version);
     }
-    let mut tables = Vec::new();
-    for work in &choice.works {
-        let table = bench.measure(work, &choice).await?;
-        println!("{table}");
-        tables.push(table);
+    for work in &bench.choice.works {
+        let table = bench.measure(work).await?;
+        println!("{}", table.shown(work));
+        results.add(work, table);
+        // After each: it may be stopped before all are done.
+        if let Some(dir) = &bench.choice.out {
+            results.save(dir)?;
+        }
     }
-    conditions.ended();
-    if let Some(dir) = &choice.out {
-        fs::write(dir.join("RESULTS.md"), results::page(&tables, &conditions))?;
-        fs::write(dir.join("results.svg"), chart::svg(&tables))?;
-    }
-    Ok(match results::are_sound(&tables) {
+    Ok(match results.are_sound() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
 }
 
-/// What to measure.
+/// What to measure, and with what.
 #[derive(Debug)]
 struct Choice {
     clients: Vec<&'static str>,
     works: Vec<Work>,
     rounds: usize,
     out: Option<PathBuf>,
+    /// The address of a broker.
+    broker: Option<String>,
+    /// The program that can be a sink.
+    sink: Option<String>,
+    /// The library that counts allocations.
+    counting: Option<PathBuf>,
 }
 
 impl Choice {
@@ -86,6 +100,9 @@ impl Choice {
             works: WORKS.to_vec(),
             rounds: 5,
             out: None,
+            broker: None,
+            sink: None,
+            counting: None,
         };
         let mut records = None;
         for option in options.chunks(2) {
@@ -99,10 +116,26 @@ impl Choice {
                 "--work" => choice.works = chosen(value, WORKS, Work::name)?,
                 "--rounds" => choice.rounds = value.parse()?,
                 "--records" => records = Some(value.parse()?),
+                "--scale" => match value.as_str() {
+                    "full" => {}
+                    "brief" => {
+                        choice.works.retain(Work::is_small);
+                        choice.rounds = BRIEF_ROUNDS;
+                        records = Some(BRIEF_RECORDS);
+                    }
+                    _ => return Err(USAGE.into()),
+                },
                 "--out" => choice.out = Some(value.into()),
+                "--broker" => choice.broker = Some(value.clone()),
+                "--sink" => choice.sink = Some(value.clone()),
+                "--counting" => choice.counting = Some(value.into()),
                 _ => return Err(USAGE.into()),
             }
         }
+        choice.works.retain(|work| match work.against {
+            Against::Broker => choice.broker.is_some(),
+            Against::Sink(_) => choice.sink.is_some(),
+        });
         if let Some(records) = records {
             for work in &mut choice.works {
                 work.records = records;
@@ -130,21 +163,25 @@ fn chosen<T, const N: usize>(
 }
 
 struct Bench {
-    brokers: String,
-    log: Log,
     programs: Programs,
+    choice: Choice,
 }
 
 impl Bench {
     /// Has everybody do a work, in rounds of which the first does not count, each begun by another.
-    async fn measure(&self, work: &Work, choice: &Choice) -> Result<Table> {
-        let contenders = work.contenders(&choice.clients);
-        let filled = match work.kind {
-            Kind::Consume => Some(self.fill(work).await?),
+    async fn measure(&self, work: &Work) -> Result<Table> {
+        let contenders = work.contenders(&self.choice.clients);
+        let load = results::load();
+        let (broker, sink) = (self.choice.broker.as_deref(), self.choice.sink.as_deref());
+        let target = target::start(work, broker, sink)?;
+        let shared = match work.kind {
+            Kind::Consume | Kind::Idle => Some(self.prepare(&target, work).await?),
             _ => None,
         };
         let mut cells: BTreeMap<String, Cell> = BTreeMap::new();
-        for round in 0..=choice.rounds {
+        // Waiting needs no practice.
+        let practice = if work.kind == Kind::Idle { 1 } else { 0 };
+        for round in practice..=self.choice.rounds {
             for turn in 0..contenders.len() {
                 let contender = &contenders[(round + turn) % contenders.len()];
                 let cell = cells.entry(contender.name()).or_default();
@@ -152,65 +189,141 @@ impl Bench {
                 if cell.has_failed() {
                     continue;
                 }
-                let outcome = match &filled {
-                    Some(topic) => self.run(work, contender, topic).await,
+                let outcome = match &shared {
+                    Some(topic) => self.run(&target, work, contender, topic, round).await,
                     None => {
                         let topic = format!("{}-{}-{round}", work.name(), contender.client);
-                        self.log.create(&topic, PARTITIONS as usize).await?;
-                        let outcome = self.run(work, contender, &topic).await;
-                        self.log.delete(&topic).await?;
+                        target.create(&topic, work.partitions).await?;
+                        let outcome = self.run(&target, work, contender, &topic, round).await;
+                        target.delete(&topic).await?;
                         outcome
                     }
                 };
                 let (work, name) = (work.name(), contender.name());
                 eprintln!("{work} round {round}, {name}: {}", shown(&outcome));
-                // The first is a warm-up, if it is a success.
-                if round > 0 || outcome.is_err() {
-                    cell.add(outcome);
+                match outcome {
+                    Ok(practice) if round == 0 => {
+                        cell.allocations = practice.get(&Metric::Allocations).copied();
+                    }
+                    outcome => cell.add(outcome),
                 }
             }
         }
-        if let Some(topic) = filled {
-            self.log.delete(&topic).await?;
+        if let Some(topic) = shared {
+            target.delete(&topic).await?;
         }
-        let rows = contenders.iter().map(Contender::name);
-        let rows = rows.map(|name| (cells.remove(&name).unwrap_or_default(), name));
         Ok(Table {
-            work: *work,
-            rows: rows.map(|(cell, name)| (name, cell)).collect(),
+            rounds: self.choice.rounds,
+            load: [load, results::load()],
+            cells,
         })
     }
 
-    /// Makes the topic that is to be consumed.
-    async fn fill(&self, work: &Work) -> Result<String> {
-        let filling = work.filling();
+    /// Has a topic that everybody consumes.
+    async fn prepare(&self, target: &Target, work: &Work) -> Result<String> {
+        if let Some(topic) = target.filled() {
+            return Ok(topic.to_owned());
+        }
         let topic = format!("{}-filled", work.name());
-        self.log.create(&topic, PARTITIONS as usize).await?;
-        let writer = Contender {
-            client: WRITER,
-            command: filling.kind.name(),
-        };
-        self.run(&filling, &writer, &topic).await?;
+        target.create(&topic, work.partitions).await?;
+        if work.kind == Kind::Consume {
+            let filling = work.filling();
+            let writer = Contender {
+                client: WRITER,
+                command: filling.kind.name(),
+            };
+            self.run(target, &filling, &writer, &topic, 1).await?;
+        }
         Ok(topic)
     }
 
-    async fn run(&self, work: &Work, contender: &Contender, topic: &str) -> Result<Measurement> {
-        let args = work.args(contender.command, &self.brokers, topic);
-        let run = child::run(&self.programs.command(contender.client), &args)?;
-        let logged = Logged {
-            ends: self.log.ends(topic, PARTITIONS).await?,
-            bytes: self.log.bytes(topic, PARTITIONS).await?,
-        };
-        Measurement::of(work, &run, &logged)
+    async fn run(
+        &self,
+        target: &Target,
+        work: &Work,
+        contender: &Contender,
+        topic: &str,
+        round: usize,
+    ) -> Result<Measurement> {
+        let words = self.programs.command(contender.client);
+        let args = work.args(contender.command, &target.brokers, topic);
+        if work.kind == Kind::Idle {
+            return Ok(of_idle(&child::idle(&words, &args)?));
+        }
+        let counting = self.choice.counting.as_deref();
+        let counting = counting.filter(|_| round == 0 && contender.is_native());
+        let run = child::run(&words, &args, counting)?;
+        of_run(work, &run, &target.logged(topic, work.partitions).await?)
     }
 }
 
 fn shown(outcome: &Result<Measurement>) -> String {
     match outcome {
-        Ok(run) => format!(
-            "{:.3} us a record, {:.0} records a second, {:.0} MB",
-            run.cpu, run.rate, run.memory
-        ),
+        Ok(run) => {
+            let numbers = run.iter();
+            let numbers: Vec<_> = numbers
+                .map(|(metric, number)| format!("{} {:.3}", metric.title(), metric.shown(*number)))
+                .collect();
+            numbers.join("; ")
+        }
         Err(error) => format!("FAILED: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(options: &str) -> Result<Choice> {
+        let options: Vec<_> = options.split_whitespace().map(str::to_owned).collect();
+        Choice::parse(&options)
+    }
+
+    #[test]
+    fn works_are_those_that_something_is_given_for() {
+        let against = |options: &str| -> Vec<_> {
+            let works = parse(options).unwrap().works;
+            works
+                .iter()
+                .map(|work| work.against != Against::Broker)
+                .collect()
+        };
+        assert!(against("").is_empty());
+        assert!(against("--broker a:1").iter().all(|is_sink| !is_sink));
+        assert!(against("--sink ottla").iter().all(|is_sink| *is_sink));
+        assert_eq!(against("--sink ottla --broker a:1").len(), WORKS.len());
+    }
+
+    #[test]
+    fn briefly_there_is_one_round_of_few_records() {
+        let brief = parse("--sink ottla --broker a:1 --scale brief").unwrap();
+        assert_eq!(brief.rounds, 1);
+        assert!(brief.works.iter().all(|work| work.records == 10_000));
+        let left_out = WORKS.len() - brief.works.len();
+        assert_eq!(
+            left_out,
+            WORKS.iter().filter(|work| !work.is_small()).count()
+        );
+        assert!(left_out > 0);
+    }
+
+    #[test]
+    fn a_choice_is_by_name_and_unknown_names_are_refused() {
+        let choice =
+            parse("--broker a:1 --work latency-100-none --clients java,ottla --records 7").unwrap();
+        assert_eq!(choice.clients, ["ottla", "java"]);
+        let works: Vec<_> = choice
+            .works
+            .iter()
+            .map(|work| (work.name(), work.records))
+            .collect();
+        assert_eq!(works, [("latency-100-none".to_owned(), 7)]);
+        let error = parse("--work produce-1-none").unwrap_err().to_string();
+        assert!(
+            error.starts_with("no produce-1-none; there are produce-100-none, "),
+            "{error}"
+        );
+        assert!(parse("--rounds").is_err());
+        assert!(parse("--nothing 1").is_err());
     }
 }

@@ -1,8 +1,10 @@
 //! What is measured: the only table of it.
 
+use std::fmt;
+
 use ottla_peers::Codec;
 
-/// How many partitions every topic has.
+/// How many partitions a topic has, where their number is not what is measured.
 pub(crate) const PARTITIONS: i32 = 6;
 
 /// Everybody's settings for what is not about the latency of single records.
@@ -23,17 +25,44 @@ pub(crate) const CLIENTS: [&str; 8] = [
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// As fast as can be; the client chooses the partitions.
     Produce,
+    /// The same, each record to the next partition.
+    Spread,
+    /// From the beginning to the end.
     Consume,
+    /// One record after another.
     Latency,
+    /// Waiting for records that do not come.
+    Idle,
 }
 
 impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Produce => "produce",
+            Self::Spread => "spread",
             Self::Consume => "consume",
             Self::Latency => "latency",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// What the clients talk to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    Broker,
+    /// So many brokers that keep nothing, and hand out what was there from the beginning.
+    Sink(u32),
+}
+
+impl fmt::Display for Against {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broker => f.write_str("a broker"),
+            Self::Sink(1) => f.write_str("the sink"),
+            Self::Sink(brokers) => write!(f, "a sink of {brokers} brokers"),
         }
     }
 }
@@ -46,6 +75,8 @@ pub(crate) struct Work {
     pub(crate) size: usize,
     pub(crate) codec: Codec,
     pub(crate) records: usize,
+    pub(crate) partitions: i32,
+    pub(crate) against: Against,
 }
 
 const fn work(kind: Kind, size: usize, codec: Codec, records: usize) -> Work {
@@ -54,12 +85,33 @@ const fn work(kind: Kind, size: usize, codec: Codec, records: usize) -> Work {
         size,
         codec,
         records,
+        partitions: PARTITIONS,
+        against: Against::Broker,
     }
 }
 
-pub(crate) const WORKS: [Work; 11] = [
+const fn sink(kind: Kind, records: usize) -> Work {
+    Work {
+        against: Against::Sink(1),
+        ..work(kind, 100, Codec::None, records)
+    }
+}
+
+const fn many(kind: Kind, partitions: i32, records: usize) -> Work {
+    Work {
+        partitions,
+        against: Against::Sink(3),
+        ..work(kind, 100, Codec::None, records)
+    }
+}
+
+pub(crate) const WORKS: [Work; 19] = [
     work(Kind::Produce, 100, Codec::None, 1_000_000),
     work(Kind::Consume, 100, Codec::None, 1_000_000),
+    work(Kind::Latency, 100, Codec::None, 5_000),
+    sink(Kind::Produce, 2_000_000),
+    sink(Kind::Consume, 2_000_000),
+    sink(Kind::Latency, 5_000),
     work(Kind::Produce, 1024, Codec::Lz4, 200_000),
     work(Kind::Consume, 1024, Codec::Lz4, 200_000),
     work(Kind::Produce, 1024, Codec::Zstd, 200_000),
@@ -68,28 +120,76 @@ pub(crate) const WORKS: [Work; 11] = [
     work(Kind::Consume, 1024, Codec::Snappy, 200_000),
     work(Kind::Produce, 1024, Codec::Gzip, 200_000),
     work(Kind::Consume, 1024, Codec::Gzip, 200_000),
-    work(Kind::Latency, 100, Codec::None, 5_000),
+    many(Kind::Spread, 1_000, 1_000_000),
+    many(Kind::Spread, 10_000, 1_000_000),
+    many(Kind::Consume, 1_000, 1_000_000),
+    many(Kind::Consume, 10_000, 1_000_000),
+    many(Kind::Idle, 10_000, 0),
 ];
 
 impl Work {
-    /// As in `--work`: `produce-100-none`.
-    pub(crate) fn name(&self) -> String {
-        format!("{}-{}-{}", self.kind.name(), self.size, self.codec.name())
+    /// Whether it is done soon, if it has few records.
+    pub(crate) fn is_small(&self) -> bool {
+        self.kind != Kind::Idle && self.partitions <= 1_000
     }
 
-    /// Who does it, in the order of the first round: ottla consumes in two ways.
+    /// As in `--work`: `produce-100-none`, `consume-100-none-10000-sink`.
+    pub(crate) fn name(&self) -> String {
+        let mut name = format!("{}-{}-{}", self.kind.name(), self.size, self.codec.name());
+        if self.partitions != PARTITIONS {
+            name += &format!("-{}", self.partitions);
+        }
+        if self.against != Against::Broker {
+            name += "-sink";
+        }
+        name
+    }
+
+    /// What it is, above its table.
+    pub(crate) fn title(&self) -> String {
+        let Self {
+            size,
+            records,
+            partitions,
+            against,
+            ..
+        } = self;
+        let records = match self.codec {
+            Codec::None => format!("{records} records of {size} bytes"),
+            codec => format!("{records} records of {size} bytes, {}", codec.name()),
+        };
+        match self.kind {
+            Kind::Produce => format!("Produce {records}, to {against}"),
+            Kind::Spread => format!(
+                "Produce {records}, each to the next of {partitions} partitions of {against}"
+            ),
+            Kind::Consume if *partitions != PARTITIONS => {
+                format!("Consume {records}, from {partitions} partitions of {against}")
+            }
+            Kind::Consume => format!("Consume {records}, from {against}"),
+            Kind::Latency => {
+                format!("Produce {records}, each acknowledged before the next, to {against}")
+            }
+            Kind::Idle => format!("Consume nothing, from {partitions} partitions of {against}"),
+        }
+    }
+
+    /// Who does it, in the order of the first round: ottla consumes in two ways. rskafka has one partition at a time,
+    /// each with requests of its own, so nobody would use it for thousands.
     pub(crate) fn contenders(&self, clients: &[&'static str]) -> Vec<Contender> {
+        let command = match self.kind {
+            Kind::Idle => Kind::Consume.name(),
+            kind => kind.name(),
+        };
         let mut contenders = Vec::new();
-        for client in clients {
-            contenders.push(Contender {
-                client,
-                command: self.kind.name(),
-            });
-            if *client == "ottla" && self.kind == Kind::Consume {
-                contenders.push(Contender {
-                    client,
-                    command: "stream",
-                });
+        for &client in clients {
+            if client == "rskafka" && self.partitions != PARTITIONS {
+                continue;
+            }
+            contenders.push(Contender { client, command });
+            if client == "ottla" && self.kind == Kind::Consume {
+                let command = "stream";
+                contenders.push(Contender { client, command });
             }
         }
         contenders
@@ -99,16 +199,22 @@ impl Work {
     pub(crate) fn args(&self, command: &str, brokers: &str, topic: &str) -> Vec<String> {
         let mut args = vec![command.to_owned(), brokers.to_owned(), topic.to_owned()];
         let (records, size) = (self.records.to_string(), self.size.to_string());
+        let partitions = self.partitions.to_string();
         match self.kind {
-            Kind::Produce => args.extend([
+            Kind::Produce | Kind::Spread => args.extend([
                 records,
                 size,
                 self.codec.name().to_owned(),
                 LINGER_MS.to_string(),
                 BATCH_BYTES.to_string(),
             ]),
-            Kind::Consume => args.extend([PARTITIONS.to_string(), records]),
+            Kind::Consume => args.extend([partitions.clone(), records]),
+            // It waits for one that never comes.
+            Kind::Idle => args.extend([partitions.clone(), "1".to_owned()]),
             Kind::Latency => args.extend([records, size]),
+        }
+        if self.kind == Kind::Spread {
+            args.push(partitions);
         }
         args
     }
@@ -135,5 +241,52 @@ impl Contender {
             "stream" => format!("{} (stream)", self.client),
             _ => self.client.to_owned(),
         }
+    }
+
+    /// Whether it gets its memory from the C library, so that its allocations can be counted.
+    pub(crate) fn is_native(&self) -> bool {
+        !["franz-go", "java"].contains(&self.client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_works_have_the_same_name_or_title() {
+        let names: BTreeSet<_> = WORKS.iter().map(Work::name).collect();
+        let titles: BTreeSet<_> = WORKS.iter().map(Work::title).collect();
+        assert_eq!((names.len(), titles.len()), (WORKS.len(), WORKS.len()));
+        assert!(names.contains("produce-100-none"));
+        assert!(names.contains("spread-100-none-10000-sink"));
+    }
+
+    #[test]
+    fn a_program_is_told_what_its_usage_says() {
+        let args = |kind| {
+            work(kind, 100, Codec::Lz4, 7)
+                .args(kind.name(), "b", "t")
+                .join(" ")
+        };
+        assert_eq!(args(Kind::Produce), "produce b t 7 100 lz4 5 131072");
+        assert_eq!(args(Kind::Spread), "spread b t 7 100 lz4 5 131072 6");
+        assert_eq!(args(Kind::Consume), "consume b t 6 7");
+        assert_eq!(args(Kind::Latency), "latency b t 7 100");
+    }
+
+    #[test]
+    fn ottla_consumes_in_two_ways_and_rskafka_not_from_thousands() {
+        let names = |work: Work| -> Vec<_> {
+            let contenders = work.contenders(&["ottla", "rskafka"]);
+            contenders.iter().map(Contender::name).collect()
+        };
+        assert_eq!(
+            names(sink(Kind::Consume, 1)),
+            ["ottla", "ottla (stream)", "rskafka"]
+        );
+        assert_eq!(names(many(Kind::Spread, 1_000, 1)), ["ottla"]);
     }
 }
