@@ -20,7 +20,7 @@ pub use log::Log;
 pub use measured::{Deliveries, Tally, Times};
 pub use programs::Programs;
 pub use readings::Readings;
-pub use task::{Batch, Codec};
+pub use task::{Batch, Codec, Tasks};
 
 use records::Record;
 use serde_json::{Value, json};
@@ -43,6 +43,12 @@ pub trait Client {
 
     /// Sends all of a load as fast as it can, idempotently where it can; how many records were acknowledged.
     async fn produce(load: &Load) -> Result<usize>;
+
+    /// As [`produce`](Self::produce), by several tasks with one producer; only ottla is measured so.
+    async fn produce_by(load: Load, tasks: Tasks) -> Result<usize> {
+        let _ = (load, tasks);
+        Err("not measured with tasks".into())
+    }
 
     /// Reads a topic's partitions from their beginnings until [`Tally::is_done`], as fast as it can.
     async fn consume(brokers: &str, topic: &str, partitions: i32, tally: &mut Tally) -> Result<()>;
@@ -85,9 +91,18 @@ pub async fn run<C: Client>() -> Result<()> {
             mut readings,
         } => C::read(&brokers, &topic, &mut readings).await,
         Task::Produce(load) => {
+            let digest = load.digest().to_string();
             let started = Instant::now();
             let acknowledged = C::produce(&load).await?;
+            tell(
+                json!({ "records": acknowledged, "digest": digest }),
+                started,
+            )
+        }
+        Task::Tasks(load, tasks) => {
             let digest = load.digest().to_string();
+            let started = Instant::now();
+            let acknowledged = C::produce_by(load, tasks).await?;
             tell(
                 json!({ "records": acknowledged, "digest": digest }),
                 started,

@@ -48,6 +48,16 @@ impl Load {
         self.values.iter().cycle().take(self.records)
     }
 
+    /// The values that one of several tasks sends: all have as many, but for the first, which has what is left over too.
+    pub fn share(&self, task: usize, tasks: usize) -> impl Iterator<Item = &Bytes> {
+        let each = self.records / tasks;
+        let (skipped, taken) = match task {
+            0 => (0, self.records - each * (tasks - 1)),
+            task => (self.records - each * (tasks - task), each),
+        };
+        self.values().skip(skipped).take(taken)
+    }
+
     /// Where a record goes, by its number, if that is not for the client to choose.
     #[must_use]
     pub fn partition(&self, number: usize) -> Option<i32> {
@@ -95,4 +105,29 @@ fn values(size: usize) -> Vec<Bytes> {
     };
     let count = VALUES_BYTES.div_ceil(size.max(1));
     (0..count).map(|_| value()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_together_are_the_load() {
+        for tasks in [1, 3, 8, 20] {
+            let load = Load::new(String::new(), String::new(), 14, 400_000);
+            let shares = (0..tasks).flat_map(|task| load.share(task, tasks));
+            assert!(shares.eq(load.values()), "{tasks}");
+        }
+    }
+
+    #[test]
+    fn values_are_lines_of_their_size_and_differ() {
+        let load = Load::new(String::new(), String::new(), 100, 1024);
+        assert!(
+            load.values()
+                .all(|value| value.len() == 1024 && value[0] == b'{')
+        );
+        let different: std::collections::BTreeSet<_> = load.values().collect();
+        assert_eq!(different.len(), 100);
+    }
 }

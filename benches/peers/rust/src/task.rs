@@ -10,6 +10,7 @@ use crate::{Load, Readings, Result};
 const USAGE: &str = "usage: version | write BROKERS TOPIC PARTITION:CODEC:LEVEL:SET… | \
     read BROKERS TOPIC PARTITION:COUNT… | produce BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES | \
     spread BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES PARTITIONS | \
+    tasks BROKERS TOPIC RECORDS SIZE CODEC LINGER_MS BATCH_BYTES TASKS here|spawned cold|warm | \
     consume BROKERS TOPIC PARTITIONS RECORDS | stream BROKERS TOPIC PARTITIONS RECORDS | \
     latency BROKERS TOPIC RECORDS SIZE";
 
@@ -26,6 +27,7 @@ pub(crate) enum Task {
         readings: Readings,
     },
     Produce(Load),
+    Tasks(Load, Tasks),
     Consume {
         brokers: String,
         topic: String,
@@ -56,7 +58,7 @@ impl Task {
                 topic,
                 readings: Readings::parse(args)?,
             }),
-            "produce" | "spread" | "latency" => {
+            "produce" | "spread" | "tasks" | "latency" => {
                 let (records, size) = (word()?.parse()?, word()?.parse()?);
                 let mut load = Load::new(brokers, topic, records, size);
                 if command == "latency" {
@@ -67,6 +69,14 @@ impl Task {
                 load.batch_bytes = word()?.parse()?;
                 if command == "spread" {
                     load.spread = Some(word()?.parse()?);
+                }
+                if command == "tasks" {
+                    let tasks = Tasks {
+                        count: word()?.parse()?,
+                        spawned: word()? == "spawned",
+                        warm: word()? == "warm",
+                    };
+                    return Ok(Self::Tasks(load, tasks));
                 }
                 Ok(Self::Produce(load))
             }
@@ -80,6 +90,16 @@ impl Task {
             _ => Err(USAGE.into()),
         }
     }
+}
+
+/// Who sends a load with one producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tasks {
+    pub count: usize,
+    /// Whether they are tasks of the runtime, or futures in its `block_on`.
+    pub spawned: bool,
+    /// Whether the topic is known before they begin, by a first record.
+    pub warm: bool,
 }
 
 /// The codecs, by their names in Kafka's configuration.

@@ -1,13 +1,16 @@
 //! ottla, in the place of a peer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
 use ottla::{Compression, Consumer, Header, Producer, StartFrom, TopicPartition};
 use ottla_peers::records::Record;
 use ottla_peers::{
-    BUFFER_BYTES, Batch, Client, Codec, Deliveries, Load, Readings, Result, Tally, Times,
+    BUFFER_BYTES, Batch, Client, Codec, Deliveries, Load, Readings, Result, Tally, Tasks, Times,
 };
+use tokio::task::JoinSet;
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -131,6 +134,39 @@ impl Client for Ottla {
         }
         producer.flush().await;
         let acknowledged = deliveries.acknowledged().await?;
+        producer.close(CLOSING).await?;
+        Ok(acknowledged)
+    }
+
+    async fn produce_by(load: Load, tasks: Tasks) -> Result<usize> {
+        let (producer, load) = (producer(&load)?, Arc::new(load));
+        // A value too many for the log would not be this work: the first task has one less to send.
+        let warmed = usize::from(tasks.warm);
+        for value in load.values().take(warmed) {
+            let record = ottla::Record::to(&load.topic).value(value);
+            producer.send(record).await?.await?;
+        }
+        let parts = (0..tasks.count).map(|task| {
+            let (producer, load) = (producer.clone(), Arc::clone(&load));
+            async move {
+                let mut deliveries = Deliveries::new();
+                let sent = if task == 0 { warmed } else { 0 };
+                for value in load.share(task, tasks.count).skip(sent) {
+                    let record = ottla::Record::to(&load.topic).value(value);
+                    deliveries.push(producer.send(record).await?).await?;
+                }
+                deliveries.acknowledged().await
+            }
+        });
+        let mut acknowledged = warmed;
+        if tasks.spawned {
+            let mut spawned = JoinSet::from_iter(parts);
+            while let Some(part) = spawned.join_next().await {
+                acknowledged += part??;
+            }
+        } else {
+            acknowledged += try_join_all(parts).await?.into_iter().sum::<usize>();
+        }
         producer.close(CLOSING).await?;
         Ok(acknowledged)
     }

@@ -1,8 +1,8 @@
 //! A client's program, run to its end or for a while: what it printed, and what it took.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,12 +45,15 @@ pub(crate) struct Idle {
 
 /// A program's whole output, if it is successful.
 pub(crate) fn output(words: &[String], args: &[String]) -> Result<String> {
-    finish(words, args, None).map(|ended| ended.output)
+    finish(words, args, &[]).map(|ended| ended.output)
 }
 
-/// Runs a program to its end; with a library that counts allocations, if that is given.
-pub(crate) fn run(words: &[String], args: &[String], counting: Option<&Path>) -> Result<Run> {
-    let ended = finish(words, args, counting)?;
+/// Variables of a program's environment that are set.
+type Variables<'a> = [(&'static str, Option<&'a OsStr>)];
+
+/// Runs a program to its end.
+pub(crate) fn run(words: &[String], args: &[String], variables: &Variables<'_>) -> Result<Run> {
+    let ended = finish(words, args, variables)?;
     let last = ended.output.lines().last().ok_or("it printed nothing")?;
     let mut errors = ended.errors.lines();
     let allocations = errors.find_map(|line| line.strip_prefix("allocations ")?.parse().ok());
@@ -120,7 +123,7 @@ struct Ended {
     used: ResUse,
 }
 
-fn finish(words: &[String], args: &[String], counting: Option<&Path>) -> Result<Ended> {
+fn finish(words: &[String], args: &[String], variables: &Variables<'_>) -> Result<Ended> {
     let (program, first) = words.split_first().ok_or("no program")?;
     let mut command = Command::new(program);
     command
@@ -129,8 +132,10 @@ fn finish(words: &[String], args: &[String], counting: Option<&Path>) -> Result<
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if let Some(library) = counting {
-        command.env("LD_PRELOAD", library);
+    for (name, value) in variables {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
     }
     let mut child = command
         .spawn()
@@ -197,7 +202,7 @@ mod tests {
     #[test]
     fn a_run_is_its_last_line_and_what_was_counted() {
         let script = "echo noise; echo '{\"records\":3}'; echo allocations 12 >&2";
-        let run = run(&sh(script), &[], None).unwrap();
+        let run = run(&sh(script), &[], &[]).unwrap();
         assert_eq!(
             (run.told["records"].as_i64(), run.allocations),
             (Some(3), Some(12))
@@ -209,6 +214,9 @@ mod tests {
     fn a_program_that_fails_says_why() {
         let error = output(&sh("echo first >&2; echo last >&2; exit 3"), &[]).unwrap_err();
         assert_eq!(error.to_string(), "exit status: 3: last");
-        assert!(run(&sh("echo no json"), &[], None).is_err());
+        assert!(run(&sh("echo no json"), &[], &[]).is_err());
+        let told = sh("echo $TOLD");
+        let variables = [("TOLD", Some(OsStr::new("7"))), ("OTHER", None)];
+        assert_eq!(run(&told, &[], &variables).unwrap().told.as_i64(), Some(7));
     }
 }

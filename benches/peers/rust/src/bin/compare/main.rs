@@ -19,7 +19,8 @@ mod works;
 
 use std::collections::BTreeMap;
 use std::env;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ottla_peers::{Programs, Result};
@@ -228,10 +229,7 @@ impl Bench {
         target.create(&topic, work.partitions).await?;
         if work.kind == Kind::Consume {
             let filling = work.filling();
-            let writer = Contender {
-                client: WRITER,
-                command: filling.kind.name(),
-            };
+            let writer = Contender::new(WRITER, filling.kind.name());
             self.run(target, &filling, &writer, &topic, 1).await?;
         }
         Ok(topic)
@@ -246,13 +244,18 @@ impl Bench {
         round: usize,
     ) -> Result<Measurement> {
         let words = self.programs.command(contender.client);
-        let args = work.args(contender.command, &target.brokers, topic);
+        let args = work.args(contender, &target.brokers, topic);
         if work.kind == Kind::Idle {
             return Ok(of_idle(&child::idle(&words, &args)?));
         }
         let counting = self.choice.counting.as_deref();
         let counting = counting.filter(|_| round == 0 && contender.is_native());
-        let run = child::run(&words, &args, counting)?;
+        let threads = contender.way.map(|way| way.threads.to_string());
+        let variables = [
+            ("LD_PRELOAD", counting.map(Path::as_os_str)),
+            ("TOKIO_WORKER_THREADS", threads.as_deref().map(OsStr::new)),
+        ];
+        let run = child::run(&words, &args, &variables)?;
         of_run(work, &run, &target.logged(topic, work.partitions).await?)
     }
 }

@@ -44,7 +44,7 @@ impl Metric {
                 Self::Allocations,
                 Self::Logged,
             ],
-            Kind::Spread => &[Self::Cpu, Self::Rate, Self::Memory, Self::Allocations],
+            Kind::Spread | Kind::Tasks => &[Self::Cpu, Self::Rate, Self::Memory, Self::Allocations],
             Kind::Consume => &[
                 Self::Cpu,
                 Self::Rate,
@@ -103,7 +103,7 @@ pub(crate) fn of_run(work: &Work, run: &Run, logged: &Logged) -> Result<Measurem
     }
     expect(&run.told, "records", work.records as i64)?;
     match work.kind {
-        Kind::Produce | Kind::Spread => {
+        Kind::Produce | Kind::Spread | Kind::Tasks => {
             let (told, sent) = (&run.told["digest"], digest(work.size).to_string());
             if told.as_str() != Some(&sent) {
                 return Err(format!("it sent other values: {told} for {sent}").into());

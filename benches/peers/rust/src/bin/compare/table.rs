@@ -7,7 +7,7 @@ use ottla_peers::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::measurement::{Measurement, Median, Metric};
-use crate::works::Work;
+use crate::works::{Kind, Work, plain_way};
 
 /// A contender's runs of a work.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -86,6 +86,18 @@ impl Table {
         peers.find_map(|(_, cell)| Some(cell.median(metric)?.middle))
     }
 
+    /// What the first column is compared with, and what that is called.
+    fn standard(&self, kind: Kind, metric: Metric) -> (&'static str, Option<f64>) {
+        match kind {
+            Kind::Tasks => {
+                let plain = self.cells.get(&plain_way());
+                let median = plain.and_then(|cell| cell.median(metric));
+                ("of the plain one's", median.map(|median| median.middle))
+            }
+            _ => ("of the best peer's", self.best_peer(metric)),
+        }
+    }
+
     /// In Markdown.
     pub(crate) fn shown<'a>(&'a self, work: &'a Work) -> impl fmt::Display + 'a {
         fmt::from_fn(move |f| self.write(work, f))
@@ -101,16 +113,16 @@ impl Table {
             **metric == first || cells.any(|cell| cell.median(**metric).is_some())
         };
         let columns: Vec<Metric> = columns.iter().filter(has_numbers).copied().collect();
+        let (standard, best) = self.standard(work.kind, first);
         writeln!(f, "### {}\n", work.title())?;
         write!(f, "| client |")?;
         for (index, metric) in columns.iter().enumerate() {
             write!(f, " {} |", metric.title())?;
             if index == 0 {
-                write!(f, " of the best peer's |")?;
+                write!(f, " {standard} |")?;
             }
         }
         writeln!(f, "\n|---|{}", "---:|".repeat(columns.len() + 1))?;
-        let best = self.best_peer(first);
         for (name, cell) in self.ranked(first) {
             write!(f, "| {name} |")?;
             if let Some(failure) = &cell.failure {
@@ -146,7 +158,7 @@ impl Table {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::works::{Kind, WORKS};
+    use crate::works::WORKS;
 
     pub(crate) fn cell(cpu: &[f64]) -> Cell {
         let mut cell = Cell::default();
@@ -220,6 +232,16 @@ pub(crate) mod tests {
                 .to_string()
                 .contains("| ottla | 0.10 | – |")
         );
+    }
+
+    #[test]
+    fn ways_to_share_a_producer_are_compared_with_the_plain_one() {
+        let plain = plain_way();
+        let ways = table(&[(&*plain, cell(&[0.2])), ("ottla, other", cell(&[0.3]))]);
+        let work = WORKS.iter().find(|work| work.kind == Kind::Tasks).unwrap();
+        let shown = ways.shown(work).to_string();
+        assert!(shown.contains("| of the plain one's |"), "{shown}");
+        assert!(shown.contains("| ottla, other | 0.30 | 1.50 |"), "{shown}");
     }
 
     #[test]

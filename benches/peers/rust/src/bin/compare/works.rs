@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Consume,
     /// One record after another.
     Latency,
+    /// As fast as can be, by tasks that share a producer: ottla's own ways only.
+    Tasks,
     /// Waiting for records that do not come.
     Idle,
 }
@@ -44,6 +46,7 @@ impl Kind {
             Self::Spread => "spread",
             Self::Consume => "consume",
             Self::Latency => "latency",
+            Self::Tasks => "tasks",
             Self::Idle => "idle",
         }
     }
@@ -105,13 +108,14 @@ const fn many(kind: Kind, partitions: i32, records: usize) -> Work {
     }
 }
 
-pub(crate) const WORKS: [Work; 19] = [
+pub(crate) const WORKS: [Work; 20] = [
     work(Kind::Produce, 100, Codec::None, 1_000_000),
     work(Kind::Consume, 100, Codec::None, 1_000_000),
     work(Kind::Latency, 100, Codec::None, 5_000),
     sink(Kind::Produce, 2_000_000),
     sink(Kind::Consume, 2_000_000),
     sink(Kind::Latency, 5_000),
+    sink(Kind::Tasks, 2_000_000),
     work(Kind::Produce, 1024, Codec::Lz4, 200_000),
     work(Kind::Consume, 1024, Codec::Lz4, 200_000),
     work(Kind::Produce, 1024, Codec::Zstd, 200_000),
@@ -170,6 +174,7 @@ impl Work {
             Kind::Latency => {
                 format!("Produce {records}, each acknowledged before the next, to {against}")
             }
+            Kind::Tasks => format!("Produce {records} with one producer, to {against}"),
             Kind::Idle => format!("Consume nothing, from {partitions} partitions of {against}"),
         }
     }
@@ -181,27 +186,41 @@ impl Work {
             Kind::Idle => Kind::Consume.name(),
             kind => kind.name(),
         };
+        if self.kind == Kind::Tasks {
+            let ottla = clients.iter().filter(|client| **client == "ottla");
+            let ways = ottla.flat_map(|&client| WAYS.iter().map(move |way| (client, way)));
+            return ways
+                .map(|(client, way)| Contender {
+                    client,
+                    command,
+                    way: Some(*way),
+                })
+                .collect();
+        }
         let mut contenders = Vec::new();
         for &client in clients {
             if client == "rskafka" && self.partitions != PARTITIONS {
                 continue;
             }
-            contenders.push(Contender { client, command });
+            contenders.push(Contender::new(client, command));
             if client == "ottla" && self.kind == Kind::Consume {
-                let command = "stream";
-                contenders.push(Contender { client, command });
+                contenders.push(Contender::new(client, "stream"));
             }
         }
         contenders
     }
 
     /// The command line of a program that does it, behind the program's own words.
-    pub(crate) fn args(&self, command: &str, brokers: &str, topic: &str) -> Vec<String> {
-        let mut args = vec![command.to_owned(), brokers.to_owned(), topic.to_owned()];
+    pub(crate) fn args(&self, contender: &Contender, brokers: &str, topic: &str) -> Vec<String> {
+        let mut args = vec![
+            contender.command.to_owned(),
+            brokers.to_owned(),
+            topic.to_owned(),
+        ];
         let (records, size) = (self.records.to_string(), self.size.to_string());
         let partitions = self.partitions.to_string();
         match self.kind {
-            Kind::Produce | Kind::Spread => args.extend([
+            Kind::Produce | Kind::Spread | Kind::Tasks => args.extend([
                 records,
                 size,
                 self.codec.name().to_owned(),
@@ -216,6 +235,9 @@ impl Work {
         if self.kind == Kind::Spread {
             args.push(partitions);
         }
+        if let Some(way) = &contender.way {
+            args.extend(way.args());
+        }
         args
     }
 
@@ -228,17 +250,99 @@ impl Work {
     }
 }
 
+/// A way to share a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    tasks: u32,
+    /// Or in the runtime's `block_on`.
+    spawned: bool,
+    /// Whether the topic is known before.
+    warm: bool,
+    /// Of the runtime.
+    pub(crate) threads: u32,
+}
+
+const fn way(tasks: u32, spawned: bool, warm: bool, threads: u32) -> Way {
+    Way {
+        tasks,
+        spawned,
+        warm,
+        threads,
+    }
+}
+
+/// The first is what the others are compared with.
+const WAYS: [Way; 9] = [
+    way(1, false, true, 2),
+    way(1, true, true, 2),
+    way(2, true, true, 2),
+    way(8, true, true, 2),
+    way(64, true, true, 2),
+    way(64, false, true, 2),
+    way(64, true, false, 2),
+    way(1, false, false, 1),
+    way(64, true, false, 1),
+];
+
+/// The name of the plain one.
+pub(crate) fn plain_way() -> String {
+    let [plain, ..] = &WAYS;
+    format!("ottla, {plain}")
+}
+
+impl Way {
+    fn args(&self) -> [String; 3] {
+        let place = if self.spawned { "spawned" } else { "here" };
+        let metadata = if self.warm { "warm" } else { "cold" };
+        [
+            self.tasks.to_string(),
+            place.to_owned(),
+            metadata.to_owned(),
+        ]
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |number: u32| if number == 1 { "" } else { "s" };
+        let place = if self.spawned {
+            "spawned"
+        } else {
+            "in block_on"
+        };
+        let metadata = if self.warm { "warm" } else { "cold" };
+        let (tasks, threads) = (self.tasks, self.threads);
+        write!(
+            f,
+            "{tasks} task{} {place}, {threads} thread{}, {metadata}",
+            plural(tasks),
+            plural(threads)
+        )
+    }
+}
+
 /// A client, and the command of its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contender {
     pub(crate) client: &'static str,
     pub(crate) command: &'static str,
+    /// In which of the ways that tasks can share a producer.
+    pub(crate) way: Option<Way>,
 }
 
 impl Contender {
+    pub(crate) fn new(client: &'static str, command: &'static str) -> Self {
+        Self {
+            client,
+            command,
+            way: None,
+        }
+    }
+
     pub(crate) fn name(&self) -> String {
-        match self.command {
-            "stream" => format!("{} (stream)", self.client),
+        match (self.command, &self.way) {
+            (_, Some(way)) => format!("{}, {way}", self.client),
+            ("stream", None) => format!("{} (stream)", self.client),
             _ => self.client.to_owned(),
         }
     }
@@ -267,14 +371,18 @@ mod tests {
     #[test]
     fn a_program_is_told_what_its_usage_says() {
         let args = |kind| {
-            work(kind, 100, Codec::Lz4, 7)
-                .args(kind.name(), "b", "t")
-                .join(" ")
+            let work = work(kind, 100, Codec::Lz4, 7);
+            let contenders = work.contenders(&["ottla"]);
+            work.args(&contenders[0], "b", "t").join(" ")
         };
         assert_eq!(args(Kind::Produce), "produce b t 7 100 lz4 5 131072");
         assert_eq!(args(Kind::Spread), "spread b t 7 100 lz4 5 131072 6");
         assert_eq!(args(Kind::Consume), "consume b t 6 7");
         assert_eq!(args(Kind::Latency), "latency b t 7 100");
+        assert_eq!(
+            args(Kind::Tasks),
+            "tasks b t 7 100 lz4 5 131072 1 here warm"
+        );
     }
 
     #[test]
@@ -288,5 +396,8 @@ mod tests {
             ["ottla", "ottla (stream)", "rskafka"]
         );
         assert_eq!(names(many(Kind::Spread, 1_000, 1)), ["ottla"]);
+        let ways = names(sink(Kind::Tasks, 1));
+        assert_eq!((ways.len(), &ways[0]), (WAYS.len(), &plain_way()));
+        assert!(ways.contains(&"ottla, 64 tasks spawned, 1 thread, cold".to_owned()));
     }
 }
