@@ -46,7 +46,8 @@ pub(crate) fn groups() -> Result<()> {
     programs.run("interop", &["groups", &ottla])
 }
 
-/// `bench peers`: how much each takes for the same work. Without a choice, all of it is written down in `benches/`.
+/// `bench peers`: how much each takes for the same work. Without a choice, all of it is written down in `benches/`, but for
+/// the building of minimal programs, which is long and done by its name only.
 pub(crate) fn bench(mut flags: Flags) -> Result<()> {
     let word = flags.word();
     let only_build = flags.switch("--build");
@@ -78,6 +79,11 @@ pub(crate) fn bench(mut flags: Flags) -> Result<()> {
         let dir = text(&project::root().join("benches"))?;
         args.extend(["--out".to_owned(), dir]);
     }
+    let is_build = args.windows(2).any(|pair| pair == ["--work", "build"]);
+    if is_build {
+        let dir = text(&project::root().join("benches/peers/minimal"))?;
+        args.extend(["--minimal".to_owned(), dir]);
+    }
     let programs = Programs::build(Profile::Release)?;
     let counting = counting()?;
     let ottla = Profile::Release.ottla()?;
@@ -90,7 +96,7 @@ pub(crate) fn bench(mut flags: Flags) -> Result<()> {
     if let Some(library) = counting {
         args.extend(["--counting".to_owned(), library]);
     }
-    programs.compare(broker, args)
+    programs.compare(broker && !is_build, args)
 }
 
 /// That the programs still do the work; says nothing of how fast.

@@ -45,15 +45,15 @@ pub(crate) struct Idle {
 
 /// A program's whole output, if it is successful.
 pub(crate) fn output(words: &[String], args: &[String]) -> Result<String> {
-    finish(words, args, &[]).map(|ended| ended.output)
+    finish(words, args, &[], PATIENCE).map(|ended| ended.output)
 }
 
 /// Variables of a program's environment that are set.
-type Variables<'a> = [(&'static str, Option<&'a OsStr>)];
+pub(crate) type Variables<'a> = [(&'static str, Option<&'a OsStr>)];
 
 /// Runs a program to its end.
 pub(crate) fn run(words: &[String], args: &[String], variables: &Variables<'_>) -> Result<Run> {
-    let ended = finish(words, args, variables)?;
+    let ended = finish(words, args, variables, PATIENCE)?;
     let last = ended.output.lines().last().ok_or("it printed nothing")?;
     let mut errors = ended.errors.lines();
     let allocations = errors.find_map(|line| line.strip_prefix("allocations ")?.parse().ok());
@@ -117,13 +117,20 @@ fn peak_of(pid: u32) -> Result<u64> {
     Ok(kib.ok_or("no peak told")?.parse::<u64>()? << 10)
 }
 
-struct Ended {
+/// A program that was successful.
+pub(crate) struct Ended {
     output: String,
     errors: String,
-    used: ResUse,
+    pub(crate) used: ResUse,
 }
 
-fn finish(words: &[String], args: &[String], variables: &Variables<'_>) -> Result<Ended> {
+/// Runs a program that has so long.
+pub(crate) fn finish(
+    words: &[String],
+    args: &[String],
+    variables: &Variables<'_>,
+    patience: Duration,
+) -> Result<Ended> {
     let (program, first) = words.split_first().ok_or("no program")?;
     let mut command = Command::new(program);
     command
@@ -143,10 +150,10 @@ fn finish(words: &[String], args: &[String], variables: &Variables<'_>) -> Resul
     // Read while it runs: it may print more than a pipe holds.
     let outputs = (child.stdout.take(), child.stderr.take());
     let (stdout, stderr) = (outputs.0.map(reader), outputs.1.map(reader));
-    let used = wait(&mut child)?;
+    let used = wait(&mut child, patience)?;
     let (output, errors) = (text(stdout), text(stderr));
     let Some(used) = used else {
-        return Err(format!("not done after {} s", PATIENCE.as_secs()).into());
+        return Err(format!("not done after {} s", patience.as_secs()).into());
     };
     if !used.status.success() {
         let told = |line: &&str| !line.trim().is_empty() && !line.starts_with("allocations ");
@@ -161,8 +168,8 @@ fn finish(words: &[String], args: &[String], variables: &Variables<'_>) -> Resul
 }
 
 /// What it used; `None` if it had to be killed.
-fn wait(child: &mut Child) -> Result<Option<ResUse>> {
-    let deadline = Instant::now() + PATIENCE;
+fn wait(child: &mut Child, patience: Duration) -> Result<Option<ResUse>> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(used) = child.try_wait4()? {
             return Ok(Some(used));

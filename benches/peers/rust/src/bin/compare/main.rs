@@ -1,7 +1,7 @@
 //! Measures clients doing the same work, one after another in every round.
 //!
 //! ```text
-//! compare FRANZ_GO JAVA CLASS_PATH [--broker HOST:PORT] [--sink OTTLA] [--counting LIBRARY]
+//! compare FRANZ_GO JAVA CLASS_PATH [--broker HOST:PORT] [--sink OTTLA] [--minimal DIR] [--counting LIBRARY]
 //!         [--clients A,B…] [--work A,B…] [--rounds N] [--records N] [--scale full|brief] [--out DIR]
 //! ```
 //!
@@ -9,6 +9,7 @@
 //! `RESULTS.md`, `results.svg`. What nothing is given to be measured against is left out. Briefly, whatever can be is done
 //! with few records. `cargo xtask bench peers` builds everything and starts this.
 
+mod build;
 mod chart;
 mod child;
 mod measurement;
@@ -25,14 +26,14 @@ use std::process::ExitCode;
 
 use ottla_peers::{Programs, Result};
 
-use measurement::{Measurement, Metric, of_idle, of_run};
+use measurement::{Measurement, Metric, of_build, of_idle, of_run};
 use results::Results;
 use table::{Cell, Table};
 use target::Target;
 use works::{Against, CLIENTS, Contender, Kind, WORKS, Work};
 
 const USAGE: &str = "usage: compare FRANZ_GO JAVA CLASS_PATH [--broker HOST:PORT] [--sink OTTLA] \
-                     [--counting LIBRARY] [--clients A,B…] [--work A,B…] [--rounds N] [--records N] [--scale full|brief] \
+                     [--minimal DIR] [--counting LIBRARY] [--clients A,B…] [--work A,B…] [--rounds N] [--records N] [--scale full|brief] \
                      [--out DIR]";
 
 /// The heap that Kafka's own tools for measuring have.
@@ -65,7 +66,10 @@ async fn main() -> Result<ExitCode> {
         results.versions.insert((*client).to_owned(), version);
     }
     for work in &bench.choice.works {
-        let table = bench.measure(work).await?;
+        let table = match work.against {
+            Against::Nothing => bench.build(work),
+            _ => bench.measure(work).await?,
+        };
         println!("{}", table.shown(work));
         results.add(work, table);
         // After each: it may be stopped before all are done.
@@ -90,6 +94,8 @@ struct Choice {
     broker: Option<String>,
     /// The program that can be a sink.
     sink: Option<String>,
+    /// The packages to build.
+    minimal: Option<PathBuf>,
     /// The library that counts allocations.
     counting: Option<PathBuf>,
 }
@@ -103,6 +109,7 @@ impl Choice {
             out: None,
             broker: None,
             sink: None,
+            minimal: None,
             counting: None,
         };
         let mut records = None;
@@ -129,11 +136,13 @@ impl Choice {
                 "--out" => choice.out = Some(value.into()),
                 "--broker" => choice.broker = Some(value.clone()),
                 "--sink" => choice.sink = Some(value.clone()),
+                "--minimal" => choice.minimal = Some(value.into()),
                 "--counting" => choice.counting = Some(value.into()),
                 _ => return Err(USAGE.into()),
             }
         }
         choice.works.retain(|work| match work.against {
+            Against::Nothing => choice.minimal.is_some(),
             Against::Broker => choice.broker.is_some(),
             Against::Sink(_) => choice.sink.is_some(),
         });
@@ -169,6 +178,27 @@ struct Bench {
 }
 
 impl Bench {
+    /// Builds everybody's package.
+    fn build(&self, work: &Work) -> Table {
+        let load = results::load();
+        let mut cells: BTreeMap<String, Cell> = BTreeMap::new();
+        let packages = self.choice.minimal.clone().unwrap_or_default();
+        for round in 1..=self.choice.rounds {
+            for contender in work.contenders(&self.choice.clients) {
+                let built = build::build(&packages, contender.client);
+                let outcome = built.map(|built| of_build(&built));
+                let name = contender.name();
+                eprintln!("build round {round}, {name}: {}", shown(&outcome));
+                cells.entry(name).or_default().add(outcome);
+            }
+        }
+        Table {
+            rounds: self.choice.rounds,
+            load: [load, results::load()],
+            cells,
+        }
+    }
+
     /// Has everybody do a work, in rounds of which the first does not count, each begun by another.
     async fn measure(&self, work: &Work) -> Result<Table> {
         let contenders = work.contenders(&self.choice.clients);
@@ -294,12 +324,16 @@ mod tests {
         assert!(against("").is_empty());
         assert!(against("--broker a:1").iter().all(|is_sink| !is_sink));
         assert!(against("--sink ottla").iter().all(|is_sink| *is_sink));
-        assert_eq!(against("--sink ottla --broker a:1").len(), WORKS.len());
+        assert_eq!(against("--minimal dir").len(), 1);
+        assert_eq!(
+            against("--sink ottla --broker a:1 --minimal dir").len(),
+            WORKS.len()
+        );
     }
 
     #[test]
     fn briefly_there_is_one_round_of_few_records() {
-        let brief = parse("--sink ottla --broker a:1 --scale brief").unwrap();
+        let brief = parse("--sink ottla --broker a:1 --minimal dir --scale brief").unwrap();
         assert_eq!(brief.rounds, 1);
         assert!(brief.works.iter().all(|work| work.records == 10_000));
         let left_out = WORKS.len() - brief.works.len();

@@ -7,6 +7,7 @@ use ottla_peers::{Result, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::build::Built;
 use crate::child::{Idle, Run};
 use crate::works::{Kind, Work};
 
@@ -31,6 +32,13 @@ pub(crate) enum Metric {
     Idle,
     /// Visits to the allocator for each record.
     Allocations,
+    /// Seconds of processor time, and of time, to compile a program.
+    BuildCpu,
+    BuildTime,
+    /// Millions of bytes of the program, stripped.
+    Size,
+    /// How many crates its lock file has beside itself.
+    Crates,
 }
 
 impl Metric {
@@ -53,6 +61,7 @@ impl Metric {
                 Self::First,
             ],
             Kind::Latency => &[Self::P50, Self::P99, Self::Cpu, Self::Memory, Self::First],
+            Kind::Build => &[Self::BuildCpu, Self::BuildTime, Self::Size, Self::Crates],
             Kind::Idle => &[Self::Idle, Self::Memory],
         }
     }
@@ -68,6 +77,10 @@ impl Metric {
             Self::Logged => "bytes a record in the log",
             Self::Idle => "CPU, thousandths of a core",
             Self::Allocations => "allocations a record",
+            Self::BuildCpu => "CPU, s",
+            Self::BuildTime => "time, s",
+            Self::Size => "stripped size, MB",
+            Self::Crates => "crates",
         }
     }
 
@@ -114,7 +127,7 @@ pub(crate) fn of_run(work: &Work, run: &Run, logged: &Logged) -> Result<Measurem
             expect(&run.told, "offsets", offsets)?;
             expect(&run.told, "bytes", (work.records * work.size) as i64)?;
         }
-        Kind::Latency | Kind::Idle => {}
+        Kind::Latency | Kind::Idle | Kind::Build => {}
     }
     let told = |name: &str| run.told[name].as_f64();
     let records = work.records as f64;
@@ -139,6 +152,16 @@ pub(crate) fn of_run(work: &Work, run: &Run, logged: &Logged) -> Result<Measurem
     Ok(known
         .filter_map(|(metric, number)| Some((metric, number?)))
         .collect())
+}
+
+/// Of a program that was built.
+pub(crate) fn of_build(built: &Built) -> Measurement {
+    BTreeMap::from([
+        (Metric::BuildCpu, built.cpu.as_secs_f64()),
+        (Metric::BuildTime, built.time.as_secs_f64()),
+        (Metric::Size, built.bytes as f64 / 1e6),
+        (Metric::Crates, built.crates as f64),
+    ])
 }
 
 /// Of a program that had nothing to do.

@@ -131,11 +131,16 @@ impl Results {
                 let _ = writeln!(page, "| {client} | {version} |");
             }
         }
-        let is_broker = |work: &Work| work.against == Against::Broker;
-        for (title, of_broker) in [("Against a broker", true), ("Against the sink", false)] {
+        let titles = ["Against a broker", "Against the sink", "Building"];
+        let part = |work: &Work| match work.against {
+            Against::Broker => "Against a broker",
+            Against::Sink(_) => "Against the sink",
+            Against::Nothing => "Building",
+        };
+        for title in titles {
             let mut tables = tables
                 .iter()
-                .filter(|(work, _)| is_broker(work) == of_broker)
+                .filter(|(work, _)| part(work) == title)
                 .peekable();
             if tables.peek().is_some() {
                 let _ = writeln!(page, "\n## {title}");

@@ -102,6 +102,7 @@ impl Drop for Target {
 /// Starts what a work is measured against.
 pub(crate) fn start(work: &Work, brokers: Option<&str>, ottla: Option<&str>) -> Result<Target> {
     match work.against {
+        Against::Nothing => Err("there is nothing to start".into()),
         Against::Broker => Target::broker(brokers.ok_or("no broker is given")?),
         Against::Sink(brokers) => Target::sink(ottla.ok_or("no sink is given")?, brokers, work),
     }

@@ -23,6 +23,9 @@ pub(crate) const CLIENTS: [&str; 8] = [
     "java",
 ];
 
+/// Those that are in Rust altogether.
+const IN_RUST: [&str; 5] = ["ottla", "confluent-kafka", "kacrab", "krafka", "rskafka"];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// As fast as can be; the client chooses the partitions.
@@ -37,6 +40,8 @@ pub(crate) enum Kind {
     Tasks,
     /// Waiting for records that do not come.
     Idle,
+    /// Compiling the least that produces and consumes.
+    Build,
 }
 
 impl Kind {
@@ -48,6 +53,7 @@ impl Kind {
             Self::Latency => "latency",
             Self::Tasks => "tasks",
             Self::Idle => "idle",
+            Self::Build => "build",
         }
     }
 }
@@ -55,6 +61,8 @@ impl Kind {
 /// What the clients talk to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Against {
+    /// They are not even started.
+    Nothing,
     Broker,
     /// So many brokers that keep nothing, and hand out what was there from the beginning.
     Sink(u32),
@@ -63,6 +71,7 @@ pub(crate) enum Against {
 impl fmt::Display for Against {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Nothing => f.write_str("nothing"),
             Self::Broker => f.write_str("a broker"),
             Self::Sink(1) => f.write_str("the sink"),
             Self::Sink(brokers) => write!(f, "a sink of {brokers} brokers"),
@@ -108,7 +117,7 @@ const fn many(kind: Kind, partitions: i32, records: usize) -> Work {
     }
 }
 
-pub(crate) const WORKS: [Work; 20] = [
+pub(crate) const WORKS: [Work; 21] = [
     work(Kind::Produce, 100, Codec::None, 1_000_000),
     work(Kind::Consume, 100, Codec::None, 1_000_000),
     work(Kind::Latency, 100, Codec::None, 5_000),
@@ -129,16 +138,23 @@ pub(crate) const WORKS: [Work; 20] = [
     many(Kind::Consume, 1_000, 1_000_000),
     many(Kind::Consume, 10_000, 1_000_000),
     many(Kind::Idle, 10_000, 0),
+    Work {
+        against: Against::Nothing,
+        ..work(Kind::Build, 0, Codec::None, 0)
+    },
 ];
 
 impl Work {
     /// Whether it is done soon, if it has few records.
     pub(crate) fn is_small(&self) -> bool {
-        self.kind != Kind::Idle && self.partitions <= 1_000
+        !matches!(self.kind, Kind::Idle | Kind::Build) && self.partitions <= 1_000
     }
 
     /// As in `--work`: `produce-100-none`, `consume-100-none-10000-sink`.
     pub(crate) fn name(&self) -> String {
+        if self.kind == Kind::Build {
+            return self.kind.name().to_owned();
+        }
         let mut name = format!("{}-{}-{}", self.kind.name(), self.size, self.codec.name());
         if self.partitions != PARTITIONS {
             name += &format!("-{}", self.partitions);
@@ -175,6 +191,9 @@ impl Work {
                 format!("Produce {records}, each acknowledged before the next, to {against}")
             }
             Kind::Tasks => format!("Produce {records} with one producer, to {against}"),
+            Kind::Build => {
+                "Build the least that produces and consumes, TLS and all codecs included".to_owned()
+            }
             Kind::Idle => format!("Consume nothing, from {partitions} partitions of {against}"),
         }
     }
@@ -199,6 +218,9 @@ impl Work {
         }
         let mut contenders = Vec::new();
         for &client in clients {
+            if self.kind == Kind::Build && !IN_RUST.contains(&client) {
+                continue;
+            }
             if client == "rskafka" && self.partitions != PARTITIONS {
                 continue;
             }
@@ -231,6 +253,7 @@ impl Work {
             // It waits for one that never comes.
             Kind::Idle => args.extend([partitions.clone(), "1".to_owned()]),
             Kind::Latency => args.extend([records, size]),
+            Kind::Build => args.clear(),
         }
         if self.kind == Kind::Spread {
             args.push(partitions);
@@ -365,6 +388,7 @@ mod tests {
         let titles: BTreeSet<_> = WORKS.iter().map(Work::title).collect();
         assert_eq!((names.len(), titles.len()), (WORKS.len(), WORKS.len()));
         assert!(names.contains("produce-100-none"));
+        assert!(names.contains("build"));
         assert!(names.contains("spread-100-none-10000-sink"));
     }
 
