@@ -14,10 +14,8 @@ use confluent_kafka::producer::{
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut properties = HashMap::from([(
-        "bootstrap.servers".to_owned(),
-        "localhost:9092".to_owned(),
-    )]);
+    let mut properties =
+        HashMap::from([("bootstrap.servers".to_owned(), "localhost:9092".to_owned())]);
     let producer = KafkaProducer::<Vec<u8>, Vec<u8>>::new(
         ProducerConfig::new(&properties)?,
         ByteArraySerializer::default(),
