@@ -57,7 +57,10 @@ async fn a_reader_that_stays_away_is_told_once_and_then_rejoins() {
     let error = try_next(&mut consumer).await.expect_err("it was away");
     assert_eq!(
         *error.kind(),
-        ErrorKind::MaxPollExceeded { interval: MAX_POLL }
+        ErrorKind::MaxPollExceeded {
+            interval: MAX_POLL,
+            by_listener: false
+        }
     );
     assert!(!error.is_fatal());
     // It may take its time to make something of that.
@@ -102,7 +105,10 @@ pub(super) async fn a_slow_handler_loses_its_partitions_and_comes_back(subject: 
     let error = try_next(&mut slow).await.expect_err("it was away");
     assert_eq!(
         *error.kind(),
-        ErrorKind::MaxPollExceeded { interval: max_poll }
+        ErrorKind::MaxPollExceeded {
+            interval: max_poll,
+            by_listener: false
+        }
     );
     assert!(!error.is_fatal());
 
@@ -188,10 +194,12 @@ async fn a_slow_stream_is_not_away_between_records() {
     assert_eq!(record(&mut records).await.expect("a record").offset, 0);
 }
 
-/// A listener that never gets back keeps records from the reader, and counts as away like one.
+/// A listener that does not get back keeps records from the reader, and counts as away like one: once for each time
+/// that the reader comes back.
 #[tokio::test(start_paused = true)]
-async fn a_listener_that_never_acknowledges_is_away() {
+async fn a_listener_that_does_not_acknowledge_is_away_once_an_interval() {
     let subject = Subject::fake(1).await;
+    subject.fill(1, 1).await;
     let consumer = subject.consumer(|builder| builder);
     let mut rebalances = consumer.rebalances();
     consumer
@@ -200,11 +208,33 @@ async fn a_listener_that_never_acknowledges_is_away() {
     let handle = consumer.handle();
     let reader = tokio::spawn(async move {
         let mut consumer = consumer;
-        consumer.next().await.expect_err("the listener is away")
+        let mut errors = Vec::new();
+        loop {
+            match consumer.next().await {
+                Ok(batch) => return (errors, batch.expect("a batch")),
+                Err(error) => errors.push(error),
+            }
+            assert!(errors.len() < 10, "it is told all the time");
+        }
     });
     let held = rebalances.next().await.expect("an assignment");
-    sleep(MAX_POLL + Duration::from_secs(1)).await;
-    let error = reader.await.expect("no panic");
-    assert!(matches!(error.kind(), ErrorKind::MaxPollExceeded { .. }));
-    drop((held, handle));
+    let since = handle.health().unacknowledged_since.expect("it waits");
+    assert_eq!(held.deadline(), Some(since + MAX_POLL));
+    sleep(MAX_POLL * 3 + Duration::from_secs(1)).await;
+    // It is done with what it held, and gets to what has come since.
+    drop(held);
+    let acknowledging = tokio::spawn(async move { while rebalances.next().await.is_some() {} });
+    let (errors, batch) = reader.await.expect("no panic");
+    assert_eq!(batch.record_count(), 1);
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    for error in errors {
+        let kind = ErrorKind::MaxPollExceeded {
+            interval: MAX_POLL,
+            by_listener: true,
+        };
+        assert_eq!(*error.kind(), kind);
+        assert!(error.is_rebalance());
+    }
+    assert_eq!(handle.health().unacknowledged_since, None);
+    acknowledging.abort();
 }

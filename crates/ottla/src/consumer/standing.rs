@@ -152,6 +152,8 @@ impl Standing {
             since,
             identity,
             last_confirmed,
+            unacknowledged_since,
+            missing_topics,
         } = self.health.clone();
         ConsumerHealth {
             state,
@@ -160,6 +162,8 @@ impl Standing {
             member_id: identity.map(|identity| identity.member_id),
             last_confirmed,
             away_since,
+            unacknowledged_since,
+            missing_topics,
             is_starved,
         }
     }

@@ -94,14 +94,16 @@ pub enum ErrorKind {
         instance_id: String,
     },
     /// The group has members, and what was asked for can only be done to one that has none.
-    #[snafu(display("group {group} has members"))]
+    #[snafu(display(
+        "group {group} has members; one that was killed counts until its session times out"
+    ))]
     GroupNotEmpty {
         /// The group.
         group: String,
     },
     /// The group works with assignors that this consumer does not have.
-    #[snafu(display("the group works with {}, this consumer offers {}",
-        chosen.as_deref().unwrap_or("assignors of its own"), offered.join(", ")))]
+    #[snafu(display("the group works with {}, this consumer offers {} (partition.assignment.strategy)",
+        chosen.as_deref().unwrap_or("other assignors"), offered.join(", ")))]
     InconsistentGroup {
         /// The assignors of this consumer, by their names in the protocol.
         offered: Vec<String>,
@@ -136,10 +138,15 @@ pub enum ErrorKind {
     },
     /// The caller stayed away for longer than `max.poll.interval.ms`: the consumer has left its group, and
     /// others have its partitions. The next call for records brings it back.
-    #[snafu(display("no call for records within {interval:?}: the consumer has left its group"))]
+    #[snafu(display("{} within {interval:?} (max.poll.interval.ms): the consumer has left its group, \
+        and returns to it with the next call",
+        if *by_listener { "an assignment was not acknowledged by its listener" } else { "no call for records" }))]
     MaxPollExceeded {
         /// How long the caller may stay away.
         interval: Duration,
+        /// Whether it was the [listener](crate::ConsumerHandle::rebalances), which did not acknowledge an
+        /// assignment, so that the caller could be given nothing.
+        by_listener: bool,
     },
     /// There is no room in the producer's memory right now. Only for calls that do not wait.
     #[snafu(display("the producer's memory is full"))]
@@ -156,8 +163,8 @@ pub enum ErrorKind {
         /// The partition.
         partition: TopicPartition,
     },
-    /// A partition that is not assigned to the consumer.
-    #[snafu(display("{partition} is not assigned to this consumer"))]
+    /// A partition that is not assigned to the consumer, or that its group has given to another by now.
+    #[snafu(display("{partition} is not assigned to this consumer, or not any more"))]
     NotAssigned {
         /// The partition.
         partition: TopicPartition,
@@ -386,6 +393,20 @@ impl Error {
         matches!(
             self.repr.kind,
             ErrorKind::Closed { .. } | ErrorKind::Fenced | ErrorKind::FencedInstance { .. }
+        )
+    }
+
+    /// Whether the group has taken partitions from this consumer: what was not committed comes again to whoever has
+    /// them now, and going on is all there is to do.
+    ///
+    /// True of [`Revoked`](ErrorKind::Revoked), of [`NotAssigned`](ErrorKind::NotAssigned), which is what a commit
+    /// meets that is later still, and of [`MaxPollExceeded`](ErrorKind::MaxPollExceeded).
+    pub fn is_rebalance(&self) -> bool {
+        matches!(
+            self.repr.kind,
+            ErrorKind::Revoked { .. }
+                | ErrorKind::NotAssigned { .. }
+                | ErrorKind::MaxPollExceeded { .. }
         )
     }
 

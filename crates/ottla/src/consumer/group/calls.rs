@@ -34,8 +34,8 @@ pub(super) enum Answer {
     Revoked(Token),
     /// Somebody has not, by the deadline.
     Overrun(Token),
-    /// Whoever listens is ready for these partitions' records.
-    Ready(Vec<(TopicPartition, Generation)>),
+    /// Whoever listens is ready for these partitions' records, which the assignment of this number has added.
+    Ready(u64, Vec<(TopicPartition, Generation)>),
     /// The names of all topics that are not internal.
     Listed(Result<BTreeSet<String>>),
 }

@@ -1,5 +1,7 @@
 //! What a consumer says of its membership.
 
+use std::collections::BTreeSet;
+
 use tokio::time::Instant;
 
 use ottla_coordinator::membership::{Identity, State};
@@ -21,6 +23,11 @@ pub struct ConsumerHealth {
     /// Since when the caller has been away from [`next`](crate::Consumer::next); `None` while it waits in
     /// it.
     pub away_since: Option<Instant>,
+    /// Since when the [listener](crate::ConsumerHandle::rebalances) has had an assignment that it has not
+    /// acknowledged: until then none of its records are handed out.
+    pub unacknowledged_since: Option<Instant>,
+    /// Subscribed topics that the cluster does not have, or not for this client.
+    pub missing_topics: BTreeSet<String>,
     /// Whether the batches that the caller holds take all of the consumer's memory, so that nothing can be
     /// fetched and nothing else waits: dropping or detaching some is the way out.
     pub is_starved: bool,
@@ -43,7 +50,7 @@ pub enum MemberState {
     Planning,
     /// Waiting for the leader's decision.
     Syncing,
-    /// In the group, with everything it gets.
+    /// In the group, with everything that its leader gives it, which may be nothing.
     Stable,
     /// Leaving the group.
     Leaving,
@@ -72,6 +79,8 @@ pub(crate) struct MemberHealth {
     pub(crate) since: Option<Instant>,
     pub(crate) identity: Option<Identity>,
     pub(crate) last_confirmed: Option<Instant>,
+    pub(crate) unacknowledged_since: Option<Instant>,
+    pub(crate) missing_topics: BTreeSet<String>,
 }
 
 impl MemberState {

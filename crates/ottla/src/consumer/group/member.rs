@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ottla_cluster::TopicPartition;
+use ottla_codec::ErrorCode;
 use ottla_coordinator::membership::{
     Failure, Loss, Membership, Partitions, Planning, Revocation, State, Step, Token,
 };
@@ -53,8 +54,13 @@ pub(crate) struct Member {
     told: Option<(Arc<View>, BTreeSet<String>)>,
     /// What is left of each revocation under way.
     revocations: BTreeMap<Token, BTreeSet<TopicPartition>>,
-    /// How many assignments the listener has not acknowledged, and since when there are any.
-    unready: (usize, Option<Instant>),
+    /// Since when the listener has had the assignments that it has not acknowledged, by their numbers. Those from
+    /// before the member was expelled are none of them: it may hold those for as long as it likes.
+    unready: BTreeMap<u64, Instant>,
+    /// The number of the next assignment.
+    next_assignment: u64,
+    /// Subscribed topics that cannot be had.
+    missing: BTreeSet<String>,
     /// The reader stayed away, and the member left.
     is_expelled: bool,
     /// Who waits for it to have left.
@@ -83,7 +89,9 @@ impl Member {
             watch: Watch::new(shared.core.metadata.clone()),
             told: None,
             revocations: BTreeMap::new(),
-            unready: (0, None),
+            unready: BTreeMap::new(),
+            next_assignment: 0,
+            missing: BTreeSet::new(),
             is_expelled: false,
             leaving: Vec::new(),
             looked_at: Instant::now(),
@@ -209,11 +217,8 @@ impl Member {
             }
             // What was not let go of by then is lost, as the machine says itself.
             Answer::Overrun(token) => drop(self.revocations.remove(&token)),
-            Answer::Ready(owned) => {
-                self.unready.0 = self.unready.0.saturating_sub(1);
-                if self.unready.0 == 0 {
-                    self.unready.1 = None;
-                }
+            Answer::Ready(number, owned) => {
+                self.unready.remove(&number);
                 self.shared.with(|assignment| assignment.open(&owned));
             }
             Answer::Listed(outcome) => self.take_list(outcome),
@@ -287,14 +292,16 @@ impl Member {
         let Some(listener) = listener else {
             return;
         };
-        let (event, acknowledged) = Rebalance::assigned(added, owned.clone(), generation);
+        let number = self.next_assignment;
+        self.next_assignment += 1;
+        self.unready.insert(number, now);
+        let deadline = self.listener_waited_for_since().unwrap_or(now) + self.max_poll_interval();
+        let (event, acknowledged) = Rebalance::assigned(added, owned.clone(), generation, deadline);
         // Nobody to take it is as good as one who has dealt with it.
         drop(listener.send(event));
-        self.unready.0 += 1;
-        self.unready.1.get_or_insert(now);
         self.calls.wait(async move {
             drop(acknowledged.await);
-            Answer::Ready(owned)
+            Answer::Ready(number, owned)
         });
     }
 
@@ -420,6 +427,7 @@ impl Member {
     fn expel(&mut self, error: Error) {
         tracing::warn!(%error, "the consumer is out of its group until it is asked for records again");
         self.is_expelled = true;
+        self.unready.clear();
         self.shared.with(|assignment| {
             assignment.standing.expel(error);
             assignment.wake_reader();
@@ -436,6 +444,8 @@ impl Member {
             since: Some(Instant::from_std(since)),
             identity: self.membership.identity(),
             last_confirmed: self.membership.last_confirmed().map(Instant::from_std),
+            unacknowledged_since: self.listener_waited_for_since(),
+            missing_topics: self.missing.clone(),
         };
         let commits_wait = self.membership.commits_wait();
         self.shared.with(|assignment| {
@@ -463,20 +473,36 @@ impl Member {
         if matches!(self.membership.state().0, State::Resting | State::Leaving) {
             return None;
         }
-        let interval = self.shared.config.group.max_poll_interval;
+        let interval = self.max_poll_interval();
         // A listener that does not come back keeps records from the reader.
-        let Some(away) = away.into_iter().chain(self.unready.1).min() else {
+        let listener = self.listener_waited_for_since();
+        let Some(since) = away.into_iter().chain(listener).min() else {
             return Some(now + interval);
         };
-        if away + interval > now {
-            return Some(away + interval);
+        if since + interval > now {
+            return Some(since + interval);
         }
-        self.membership.quit(
-            "the consumer was not asked for records in time",
-            now.into_std(),
-        );
-        self.expel(ErrorKind::MaxPollExceeded { interval }.into());
+        let by_listener = listener == Some(since) && away != listener;
+        let why = match by_listener {
+            true => "the listener did not acknowledge an assignment in time",
+            false => "the consumer was not asked for records in time",
+        };
+        self.membership.quit(why, now.into_std());
+        let kind = ErrorKind::MaxPollExceeded {
+            interval,
+            by_listener,
+        };
+        self.expel(kind.into());
         None
+    }
+
+    fn max_poll_interval(&self) -> Duration {
+        self.shared.config.group.max_poll_interval
+    }
+
+    /// Since when there has been an assignment that the listener is to acknowledge.
+    fn listener_waited_for_since(&self) -> Option<Instant> {
+        self.unready.values().copied().min()
     }
 
     /// Tells the machine of topics that it wants to know of.
@@ -498,9 +524,27 @@ impl Member {
         self.watch.hold(&interest);
         let topics = self.watch.known(view, &watched, now);
         self.told = Some((view.clone(), interest));
+        self.look_for_missing(view);
         if self.membership.watched().is_some() {
             self.membership.metadata(&topics, now.into_std());
         }
+    }
+
+    /// Says of each subscribed topic once that it cannot be had: nothing else would, where a name is misspelt.
+    fn look_for_missing(&mut self, view: &View) {
+        let failures = self.topics.iter().filter_map(|name| {
+            let code = view.failure(name)?;
+            let is_lasting = code == ErrorCode::UnknownTopicOrPartition || !code.is_retriable();
+            is_lasting.then_some((name, code))
+        });
+        let mut missing = BTreeSet::new();
+        for (topic, code) in failures {
+            if !self.missing.contains(topic) {
+                tracing::warn!(%topic, %code, "a subscribed topic cannot be had");
+            }
+            missing.insert(topic.clone());
+        }
+        self.missing = missing;
     }
 
     fn list_topics(&mut self, now: Instant) {

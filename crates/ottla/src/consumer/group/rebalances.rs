@@ -63,11 +63,13 @@ impl Rebalance {
         partitions: BTreeSet<TopicPartition>,
         owned: Vec<(TopicPartition, Generation)>,
         generation: i32,
+        deadline: Instant,
     ) -> (Self, oneshot::Receiver<()>) {
         let (event, acknowledged) = Self::new(RebalanceKind::Assigned, partitions);
         let event = Self {
             owned,
             generation: Some(generation),
+            deadline: Some(deadline),
             ..event
         };
         (event, acknowledged)
@@ -125,7 +127,8 @@ impl Rebalance {
     }
 
     /// When it is over, acknowledged or not: of a revocation, when the group goes on without waiting any
-    /// longer and the partitions are lost.
+    /// longer and the partitions are lost; of an assignment, when the consumer leaves its group because nobody
+    /// takes its records ([`MaxPollExceeded`](crate::ErrorKind::MaxPollExceeded)). `None` where nothing waits.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
