@@ -138,7 +138,7 @@ pub(crate) struct Consume {
     pub(crate) partition: Option<i32>,
     /// Where to start: beginning, end, stored (what -X group.id=… has committed), an offset N, -N records
     /// before the end, or s@MILLIS for the first record at or after a time. With -G: beginning or end, for
-    /// partitions of which the group has committed nothing
+    /// partitions of which the group has committed nothing, or stored, which is an error for those
     #[arg(
         short,
         long,

@@ -157,6 +157,11 @@ async fn a_topic_may_be_made_later_and_be_given_more_partitions() {
     let subject = quick(1).await;
     let consumer = subject.consumer(|builder| builder);
     consumer.subscribe(["later"]).expect("a subscription");
+    let handle = consumer.handle();
+    eventually("it is missed", async || {
+        handle.health().missing_topics == names(&["later"])
+    })
+    .await;
     let mut subject = subject;
     subject.topic = "later".to_owned();
     let first = Running::new(consumer);
@@ -168,6 +173,7 @@ async fn a_topic_may_be_made_later_and_be_given_more_partitions() {
         .await
         .expect("a topic");
     shared_out(&[&first.handle, &second.handle], &[1, 1]).await;
+    assert_eq!(handle.health().missing_topics, names(&[]));
     let admin = subject.client.admin();
     let made = admin
         .create_partitions([("later", 4)])

@@ -84,7 +84,8 @@ async fn shutting_down_takes_no_longer_than_it_may() {
         took > Duration::from_secs(8) && took <= Duration::from_secs(10),
         "{took:?}"
     );
-    assert_eq!(metrics.abandoned, 1);
+    assert_eq!((metrics.abandoned, metrics.in_flight), (1, 0));
+    assert_eq!(metrics.oldest, None);
     let events = running.events();
     let [ProcessorEvent::Abandoned { partition, offsets }] = &events[..] else {
         panic!("{events:?}");
@@ -136,6 +137,18 @@ async fn a_processor_that_is_dropped_drops_its_handlers() {
     assert_eq!(diary.done().len(), 10);
     assert_eq!(diary.entries().len(), 20);
     assert_eq!(world.committed().await, before);
+}
+
+/// It would wait for ever.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_with_nothing_to_read_is_refused() {
+    let world = World::fake(1).await;
+    let consumer = world.client.consumer().group_id("g").auto_commit(false);
+    let consumer = consumer.build().expect("a consumer");
+    let handler = async |_| Ok::<(), Broken>(());
+    let ended = Processor::new().run(consumer, handler, std::future::pending());
+    let error = ended.await.expect_err("a refusal");
+    assert!(matches!(error.kind(), ErrorKind::InvalidArgument { .. }));
 }
 
 #[rstest]

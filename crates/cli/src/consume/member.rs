@@ -240,7 +240,7 @@ impl Member {
         }
         self.printer.settle().await.context(StdoutSnafu)?;
         let names: Vec<_> = offsets.keys().cloned().collect();
-        let doing = "cannot commit what was printed";
+        let doing = "cannot commit what was printed, which will come again";
         self.consumer
             .commit(offsets)
             .await

@@ -66,7 +66,10 @@ use crate::error::Result;
 /// **Staying away** for longer than `max.poll.interval.ms` costs the membership: the next call is the error
 /// [`MaxPollExceeded`](crate::ErrorKind::MaxPollExceeded), and the one after that joins again. A caller is
 /// away from the end of one call to the next; while it waits in one it is not, unless there is something
-/// and nobody takes it.
+/// and nobody takes it. A listener that acknowledges no assignment for so long is away as well.
+///
+/// **Heartbeats** are sent by a task in the runtime that the consumer was made in. Handlers that block all of its threads
+/// for longer than `session.timeout.ms` cost the membership: what blocks belongs into `tokio::task::spawn_blocking`.
 ///
 /// ```no_run
 /// # async fn read(client: ottla::Client) -> ottla::Result<()> {
@@ -124,6 +127,9 @@ impl Consumer {
     /// [`NoOffset`](crate::ErrorKind::NoOffset) without a reset policy,
     /// [`LogTruncated`](crate::ErrorKind::LogTruncated),
     /// [`TopicRecreated`](crate::ErrorKind::TopicRecreated). Anything else is retried in the background.
+    ///
+    /// As long as no broker can be reached, it waits; [`health`](ConsumerHandle::health) and the log say so. They say as
+    /// well if a topic that is subscribed to does not exist, which it may later.
     ///
     /// Of a group, each told once, and over with the next call:
     /// [`MaxPollExceeded`](crate::ErrorKind::MaxPollExceeded),

@@ -1,5 +1,6 @@
 //! A consumer's records one by one, as a stream.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -86,6 +87,20 @@ impl Current {
 }
 
 impl<'a> RecordStream<'a> {
+    /// Waits for the next record; `None` once the consumer was closed. What else streams have comes with the traits of
+    /// `futures-util` or `tokio-stream`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::next`], or the record is corrupt.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<ConsumedRecord>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
     pub(crate) fn new(consumer: &'a mut Consumer) -> Self {
         Self {
             consumer,

@@ -30,7 +30,8 @@ pub enum ProcessorEvent {
     Stopped {
         /// The partition.
         partition: TopicPartition,
-        /// Nothing from this offset on is committed; `None` if it never had a position.
+        /// Nothing from this offset on is committed; `None` if it never had a position. Records before it may still be at
+        /// work: if one of them fails as well, this is told again, with the offset of that one.
         offset: Option<i64>,
         /// Why.
         reason: StopReason,
@@ -92,7 +93,8 @@ pub struct ProcessorMetrics {
     /// Since when the record has been in flight that has been for the longest. One that grows old is a handler that is
     /// stuck, if it blocks its thread even beyond the [`attempt_timeout`](crate::Processor::attempt_timeout).
     pub oldest: Option<Instant>,
-    /// The partitions that are stopped.
+    /// The partitions that are stopped; once the processor has ended, those that were when it began to. Whoever is to be
+    /// alarmed looks here, or listens to [`Stopped`](ProcessorEvent::Stopped): nothing else ends because of them.
     pub stopped: BTreeSet<TopicPartition>,
 }
 

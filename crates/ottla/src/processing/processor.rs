@@ -107,7 +107,27 @@ pub enum ProcessingOrder {
 /// The consumer is asked for records all the time, whatever handlers do, so `max.poll.interval.ms` cannot notice one
 /// that is stuck, and the group would believe in this member for ever. It is noticed here: an attempt that
 /// takes longer than that interval, unless [`attempt_timeout`](Self::attempt_timeout) says otherwise, is dropped and
-/// counts as failed. A handler that blocks its thread cannot be dropped; [`ProcessorMetrics::oldest`] shows it.
+/// counts as failed. A handler that blocks its thread cannot be dropped; [`ProcessorMetrics::oldest`] shows it to whoever
+/// looks from another runtime. As many of them as the runtime has threads hold up all else in it, the member's heartbeats
+/// included: what blocks belongs into `tokio::task::spawn_blocking`.
+///
+/// # Handlers with state
+///
+/// A handler is called many times over, beside itself, so each call takes what it needs for itself:
+///
+/// ```
+/// # use ottla::ConsumedRecord;
+/// # use std::sync::{Arc, Mutex};
+/// # let accounts: Arc<Mutex<Vec<ConsumedRecord>>> = Arc::default();
+/// let handler = move |order: ConsumedRecord| {
+///     let accounts = accounts.clone();
+///     async move {
+///         accounts.lock().map_err(|_| "another handler has panicked")?.push(order);
+///         Ok::<(), &str>(())
+///     }
+/// };
+/// # drop(handler);
+/// ```
 ///
 /// # Memory
 ///
@@ -234,7 +254,8 @@ impl Processor {
     /// # Errors
     ///
     /// At once: [`InvalidConfig`](ErrorKind::InvalidConfig) if the consumer has no group, or commits by
-    /// itself (`enable.auto.commit`), or a setting here is zero. Later, after shutting down as above: what makes the consumer
+    /// itself (`enable.auto.commit`), or a setting here is zero; [`InvalidArgument`](ErrorKind::InvalidArgument) if it has
+    /// nothing to read, neither a subscription nor partitions. Later, after shutting down as above: what makes the consumer
     /// [unable to go on](Consumer::next), such as [`FencedInstance`](ErrorKind::FencedInstance). Without waiting for anything:
     /// that somebody else listens to rebalances ([`InvalidArgument`](ErrorKind::InvalidArgument)). What concerns one partition
     /// only is an [event](ProcessorEvent::Stopped). If the consumer is shut down through a handle, this ends without an error.
@@ -278,6 +299,11 @@ impl Processor {
             return Err(invalid("enable.auto.commit", reason));
         }
         let max_poll_interval = config.group.max_poll_interval;
+        if consumer.is_idle() {
+            return Err(Error::invalid_argument(
+                "the consumer has nothing to read: subscribe it first",
+            ));
+        }
         let (first, longest) = self.retry_backoff;
         let handler = Arc::new(handler);
         let bench = Bench {

@@ -7,7 +7,7 @@ mod commits;
 mod handover;
 mod records;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -75,6 +75,8 @@ struct InFlight {
 struct End {
     outcome: Result<()>,
     by: Instant,
+    /// The partitions that were stopped when it began.
+    stopped: BTreeSet<TopicPartition>,
 }
 
 enum Happened {
@@ -155,14 +157,25 @@ impl Run {
         tasks.abort_all();
         // Nobody is left who had to be heard before partitions are given up.
         drop(rebalances);
-        let End { outcome, by } = end.unwrap_or_else(|| End {
+        let End {
+            outcome,
+            by,
+            stopped,
+        } = end.unwrap_or_else(|| End {
             outcome: Ok(()),
             by: Instant::now(),
+            stopped: BTreeSet::new(),
         });
         consumer
             .close(by.saturating_duration_since(Instant::now()))
             .await;
-        outcome.map(|()| handle.metrics())
+        let metrics = handle.with(|metrics| {
+            metrics.in_flight = 0;
+            metrics.oldest = None;
+            metrics.stopped = stopped;
+            metrics.clone()
+        });
+        outcome.map(|()| metrics)
     }
 
     async fn next(&mut self, shutdown: Pin<&mut impl Future<Output = ()>>) -> Happened {
@@ -256,7 +269,11 @@ impl Run {
             return;
         }
         let by = Instant::now() + self.pacing.shutdown_timeout;
-        self.end = Some(End { outcome, by });
+        self.end = Some(End {
+            outcome,
+            by,
+            stopped: self.handle.metrics().stopped,
+        });
         let going = self.partitions.iter();
         let going = going.filter(|(_, partition)| !partition.is_leaving());
         let going = going.map(|(name, _)| name.clone()).collect();

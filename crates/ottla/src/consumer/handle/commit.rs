@@ -72,7 +72,8 @@ impl ConsumerHandle {
         .unwrap_or_else(PendingCommit::refused)
     }
 
-    /// Commits the [positions](Self::positions) of all assigned partitions, as they are now; not of those
+    /// Commits the [positions](Self::positions) of all assigned partitions, as they are now, which is behind what was
+    /// handed out: for whoever has finished that. Not of those
     /// that whoever listens has not acknowledged yet, nor those that a reset gives up before the broker has accepted
     /// them.
     ///

@@ -12,7 +12,7 @@ use crate::consumer::standing::Mode;
 use crate::error::Result;
 
 impl ConsumerHandle {
-    /// Subscribes to exactly these topics: the group assigns some of their partitions to this consumer, and
+    /// Subscribes to exactly these topics, which may be none: the group assigns some of their partitions to this consumer, and
     /// others as members come and go. Joining goes on in the background; the outcome shows in
     /// [`assignment`](Self::assignment), in [`rebalances`](Self::rebalances), and in records.
     ///
@@ -87,19 +87,26 @@ impl ConsumerHandle {
     /// [`Rebalance`](crate::Rebalance) is its word that the change was dealt with. Without one, the reader's
     /// next call for records is the word that a revocation waits for; see [`Consumer`](crate::Consumer).
     ///
+    /// Positions are behind what was handed out, done with or not: a listener commits what it knows to be done.
+    ///
     /// ```no_run
-    /// # async fn listen(consumer: ottla::ConsumerHandle) -> ottla::Result<()> {
+    /// # use ottla::TopicPartition;
+    /// # use std::{collections::BTreeMap, sync::Mutex};
+    /// # async fn listen(consumer: ottla::ConsumerHandle, done: &Mutex<BTreeMap<TopicPartition, i64>>) {
     /// use ottla::RebalanceKind;
     ///
     /// let mut rebalances = consumer.rebalances();
     /// while let Some(rebalance) = rebalances.next().await {
     ///     if rebalance.kind() == RebalanceKind::Revoked {
-    ///         // Still this consumer's: what was done with its records can be committed.
-    ///         consumer.commit_positions().await?;
+    ///         // Still this consumer's: what its workers have finished can be committed.
+    ///         let mut offsets = done.lock().unwrap().clone();
+    ///         offsets.retain(|name, _| rebalance.partitions().contains(name));
+    ///         if let Err(error) = consumer.commit(offsets).await {
+    ///             eprintln!("these come again elsewhere: {error}");
+    ///         }
     ///     }
     ///     rebalance.done();
     /// }
-    /// # Ok(())
     /// # }
     /// ```
     pub fn rebalances(&self) -> Rebalances {
@@ -128,6 +135,12 @@ impl ConsumerHandle {
             let away_since = assignment.away_since(Instant::now());
             assignment.standing.health(away_since, is_starved)
         })
+    }
+
+    /// Whether it has neither a subscription nor partitions from its caller.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.shared
+            .with(|assignment| assignment.standing.mode() == Mode::Idle)
     }
 
     /// Leaves the group in order, by the deadline; for a consumer that is not subscribed there is nothing to do.
