@@ -7,8 +7,10 @@ use std::time::Duration;
 use ottla::assignor::{AssignError, Assignment, Assignor, Member, RangeAssignor, Topics};
 use ottla::{CpuWork, ErrorKind, StartFrom};
 use ottla_codec::messages::join_group::{JoinGroupRequest, JoinGroupResponse};
+use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::{ApiKey, ErrorCode};
 use ottla_fake::TopicSpec;
+use rstest::rstest;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::subject::{Running, Subject, all_read, next, shared_out, try_next, with_strategy};
@@ -183,6 +185,31 @@ async fn a_topic_may_be_made_later_and_be_given_more_partitions() {
     shared_out(&[&first.handle, &second.handle], &[2, 2]).await;
     subject.fill(4, 3).await;
     all_read(&[&first, &second], 4, 3).await;
+    subject.assert_clean().await;
+}
+
+/// Brokers learn of a topic one after the other, and the only answer so far was of one that did not know it: who leads
+/// on the strength of that asks again, until there is another.
+#[rstest]
+#[case::once(1)]
+#[case::for_long(30)]
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_was_denied_when_the_leader_planned_is_found(#[case] times: u64) {
+    let subject = Subject::fake(2).await;
+    let of_topic = |request: &MetadataRequest| {
+        let mut topics = request.topics.iter().flatten();
+        topics.any(|topic| topic.name.as_deref() == Some("t"))
+    };
+    let denied = subject.cluster().on::<MetadataRequest>().when(of_topic);
+    let denied = denied.times(times).edit(|_, response| {
+        for topic in &mut response.topics {
+            topic.error_code = ErrorCode::UnknownTopicOrPartition.code();
+            topic.partitions.clear();
+        }
+    });
+    let member = Running::new(subject.member("range"));
+    eventually("it is denied", async || denied.hits() == times).await;
+    shared_out(&[&member.handle], &[2]).await;
     subject.assert_clean().await;
 }
 

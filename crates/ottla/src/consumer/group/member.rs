@@ -50,8 +50,8 @@ pub(crate) struct Member {
     /// When all topics are to be listed, for a subscription by predicate.
     list_at: Option<Instant>,
     watch: Watch,
-    /// The view, and the topics of interest in it, that the machine was told of last.
-    told: Option<(Arc<View>, BTreeSet<String>)>,
+    /// The view that the machine was told of last, with the topics of interest in it, and those that it watched.
+    told: Option<(Arc<View>, BTreeSet<String>, BTreeSet<String>)>,
     /// What is left of each revocation under way.
     revocations: BTreeMap<Token, BTreeSet<TopicPartition>>,
     /// Since when the listener has had the assignments that it has not acknowledged, by their numbers. Those from
@@ -509,10 +509,9 @@ impl Member {
     fn follow(&mut self, view: &Arc<View>, now: Instant) {
         let watched = self.membership.watched().cloned().unwrap_or_default();
         let interest: BTreeSet<String> = watched.union(&self.topics).cloned().collect();
-        let is_told = self
-            .told
-            .as_ref()
-            .is_some_and(|(seen, of)| Arc::ptr_eq(seen, view) && *of == interest);
+        let is_told = self.told.as_ref().is_some_and(|(seen, of, told)| {
+            Arc::ptr_eq(seen, view) && *of == interest && *told == watched
+        });
         if is_told
             && self
                 .watch
@@ -523,7 +522,7 @@ impl Member {
         }
         self.watch.hold(&interest);
         let topics = self.watch.known(view, &watched, now);
-        self.told = Some((view.clone(), interest));
+        self.told = Some((view.clone(), interest, watched));
         self.look_for_missing(view);
         if self.membership.watched().is_some() {
             self.membership.metadata(&topics, now.into_std());

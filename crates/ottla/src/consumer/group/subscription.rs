@@ -76,10 +76,11 @@ impl Watch {
         for name in names {
             if view.failure(name) == Some(ErrorCode::UnknownTopicOrPartition) {
                 let since = *self.unknown_since.entry(name.clone()).or_insert(now);
+                // As long as it takes: it may be created, or the brokers may learn of it late.
+                self.metadata.request_refresh();
                 if now >= since + DELETED_AFTER {
                     continue;
                 }
-                self.metadata.request_refresh();
             } else {
                 self.unknown_since.remove(name);
             }
