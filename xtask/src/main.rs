@@ -69,7 +69,8 @@ const HELP: &str = "cargo xtask <command>
            how much processor time and memory each of the clients takes for the same work, one after another in
            rounds, against a real broker and against the fake cluster as a sink. All of it takes an hour and writes
            benches/RESULTS.md; with --build nothing is measured
-  kafka up [--version V] [--nodes N] [--security ssl|mtls] [--set k=v]… [--java OPTION]… [--name NAME]
+  kafka up [--version V] [--nodes N] [--security ssl|mtls|sasl_plaintext|sasl_ssl] [--set k=v]…
+           [--java OPTION]… [--name NAME]
            start real brokers that run on, and print their addresses; --security: clients need
            what is in the properties file that is printed beside them
   kafka down [--version V] [--name NAME]

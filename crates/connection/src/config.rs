@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::address::HostPort;
 use crate::backoff::Backoff;
+use crate::sasl::Sasl;
 use crate::tls::TlsClient;
 
 /// How every connection of a pool behaves.
@@ -32,6 +33,9 @@ pub struct ConnectionConfig {
     /// What secures connections; `None` leaves them unencrypted. Default: `None`.
     #[doc(alias = "security.protocol")]
     pub tls: Option<TlsClient>,
+    /// How brokers are told who this client is; `None` if they do not want to know. Default: `None`.
+    #[doc(alias = "sasl.mechanism")]
+    pub sasl: Option<Sasl>,
 }
 
 impl ConnectionConfig {
@@ -49,6 +53,7 @@ impl Default for ConnectionConfig {
             max_response_bytes: 100 * 1024 * 1024,
             idle_timeout: Some(Duration::from_secs(540)),
             tls: None,
+            sasl: None,
         }
     }
 }

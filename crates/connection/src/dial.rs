@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use tracing::debug;
 
 use crate::config::ConnectionConfig;
@@ -13,6 +13,7 @@ use crate::error::DialError;
 use crate::handshake::{Exchange, MAX_HANDSHAKE_FRAME, Negotiated, Negotiation, is_cut};
 use crate::peer::{ConnectionGroup, Peer};
 use crate::reader::FrameReader;
+use crate::sasl::Identity;
 use crate::session::Session;
 use crate::stats::Counters;
 use crate::transport::{BoxStream, Connector};
@@ -25,29 +26,41 @@ pub(crate) struct Dial {
     pub(crate) id: u64,
     pub(crate) peer: Peer,
     pub(crate) group: ConnectionGroup,
+    /// The time that whoever runs this gives it.
+    pub(crate) setup_timeout: Duration,
     /// Whether the connector has succeeded once.
     pub(crate) connected: AtomicBool,
 }
 
 impl Dial {
-    /// Connects, encrypts, negotiates, and splits the connection into its handle and the part that has to
+    /// Connects, encrypts, negotiates, proves who this client is, and splits the connection into its handle and the part that has to
     /// run.
     ///
     /// # Cancel safety
     ///
     /// Dropping it closes whatever was open.
     pub(crate) async fn establish(&self) -> Result<(Connection, Driver<BoxStream>), DialError> {
-        let (exchange, negotiated) = match self.open(Negotiation::newest()).await {
+        let (mut stream, mut reader, negotiated) = match self.open(Negotiation::newest()).await {
             Err(error) if is_cut(&error) => {
                 debug!(%error, "asking for versions again in the oldest way");
                 self.open(Negotiation::oldest()).await?
             }
             other => other?,
         };
-        // Whoever has to prove who they are does it here, over the exchange.
-        let Exchange {
-            stream, mut reader, ..
-        } = exchange;
+        let mut identity = self.config.sasl.clone().map(|sasl| Identity {
+            sasl,
+            config: self.config.clone(),
+            versions: negotiated.versions.clone(),
+            timeout: self.setup_timeout,
+            rng: fastrand::Rng::with_seed(self.id),
+        });
+        let prove_again_at = match &mut identity {
+            Some(identity) => {
+                let mut exchange = Exchange::new(&mut stream, &mut reader);
+                identity.prove(&mut exchange).await?
+            }
+            None => None,
+        };
         reader.accept_up_to(self.config.max_response_bytes);
         let now = Instant::now();
         let mut session = Session::new(
@@ -59,6 +72,7 @@ impl Dial {
         if let Some(silence) = negotiated.silence {
             session.mute(silence, now);
         }
+        session.authenticated(prove_again_at);
         let (connection, orders) = Connection::new(
             self.id,
             self.peer.clone(),
@@ -75,6 +89,7 @@ impl Dial {
                 session,
                 orders,
                 ending,
+                identity,
             },
         ))
     }
@@ -82,9 +97,9 @@ impl Dial {
     async fn open(
         &self,
         negotiation: Negotiation,
-    ) -> Result<(Exchange<BoxStream>, Negotiated), DialError> {
+    ) -> Result<(BoxStream, FrameReader, Negotiated), DialError> {
         let address = self.peer.address();
-        let stream = self
+        let mut stream = self
             .connector
             .connect(address.host(), address.port())
             .await
@@ -93,19 +108,18 @@ impl Dial {
             })?;
         self.connected.store(true, Relaxed);
         let tls = self.config.tls.as_ref();
-        let stream = match tls {
-            Some(tls) => tls.secure(stream, address.host()).await?,
-            None => stream,
-        };
+        if let Some(tls) = tls {
+            stream = tls.secure(stream, address.host()).await?;
+        }
         let max_frame = MAX_HANDSHAKE_FRAME.min(self.config.max_response_bytes);
-        let mut exchange =
-            Exchange::new(stream, FrameReader::new(max_frame, self.counters.clone()));
+        let mut reader = FrameReader::new(max_frame, self.counters.clone());
+        let mut exchange = Exchange::new(&mut stream, &mut reader);
         let negotiated = exchange.negotiate(&self.config, negotiation).await;
         let negotiated = negotiated.map_err(|error| match tls {
             Some(tls) => tls.explain(error),
             None => error,
         })?;
-        Ok((exchange, negotiated))
+        Ok((stream, reader, negotiated))
     }
 }
 

@@ -15,6 +15,7 @@ use snafu::Snafu;
 
 use crate::address::HostPort;
 use crate::peer::Peer;
+use crate::sasl::SaslFault;
 use crate::tls::TlsFault;
 
 /// Why a request has no answer.
@@ -180,6 +181,19 @@ pub enum DialError {
         /// The broker's reason.
         code: ErrorCode,
     },
+    /// The broker does not accept who this client is, or the other way round.
+    #[snafu(display("{fault}"))]
+    Sasl {
+        /// Who does not believe whom, and why.
+        fault: SaslFault,
+    },
+    /// The broker is too old for what has to be said before the connection is ready.
+    #[snafu(display("{source}"))]
+    Unsupported {
+        /// Which API is missing.
+        #[snafu(source(false))]
+        source: UnsupportedApi,
+    },
     /// The connection was not ready in time.
     #[snafu(display(
         "{} within {after:?}",
@@ -209,6 +223,7 @@ impl DialError {
             Self::Handshake {
                 fault: StreamFault::Tls { fault },
             } => fault.is_authentication(),
+            Self::Sasl { fault } => fault.is_final(),
             Self::Refused { code } => matches!(
                 code,
                 ErrorCode::IllegalSaslState
@@ -230,6 +245,12 @@ pub enum CloseReason {
     Fault {
         /// What happened to the bytes.
         fault: StreamFault,
+    },
+    /// The broker's session came to its end, and who this client is could not be proven again (KIP-368).
+    #[snafu(display("it could not be authenticated again: {error}"))]
+    Identity {
+        /// What happened.
+        error: Arc<DialError>,
     },
     /// Nothing was pending for the configured time.
     #[snafu(display("it was idle"))]
@@ -324,6 +345,12 @@ impl From<io::Error> for StreamFault {
                 source: Arc::new(error),
             },
         }
+    }
+}
+
+impl From<SaslFault> for DialError {
+    fn from(fault: SaslFault) -> Self {
+        Self::Sasl { fault }
     }
 }
 

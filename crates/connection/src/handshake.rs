@@ -128,14 +128,14 @@ impl Negotiation {
 
 /// A stream that carries one request at a time and belongs to nobody else.
 #[derive(Debug)]
-pub(crate) struct Exchange<S> {
-    pub(crate) stream: S,
-    pub(crate) reader: FrameReader,
+pub(crate) struct Exchange<'a, S> {
+    stream: &'a mut S,
+    reader: &'a mut FrameReader,
     next_correlation_id: i32,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
-    pub(crate) fn new(stream: S, reader: FrameReader) -> Self {
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Exchange<'a, S> {
+    pub(crate) fn new(stream: &'a mut S, reader: &'a mut FrameReader) -> Self {
         Self {
             stream,
             reader,
@@ -159,13 +159,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         let frame = frame::encode_request(expected, config.client_id(), request, version)?;
         if let Err(error) = self.write(frame).await {
             // Who hangs up on a request may have said why before.
-            let said = poll_fn(|cx| Poll::Ready(self.reader.poll_frame(cx, &mut self.stream)));
+            let said = poll_fn(|cx| Poll::Ready(self.reader.poll_frame(cx, self.stream)));
             return Err(match said.await {
                 Poll::Ready(Err(fault @ StreamFault::Tls { .. })) => fault.into(),
                 _ => StreamFault::from(error).into(),
             });
         }
-        let answer = poll_fn(|cx| self.reader.poll_frame(cx, &mut self.stream)).await?;
+        let answer = poll_fn(|cx| self.reader.poll_frame(cx, self.stream)).await?;
         let received = answer
             .first_chunk()
             .map_or(-1, |id| i32::from_be_bytes(*id));

@@ -1,6 +1,6 @@
 //! Pipelined connections to Kafka brokers, and the pool that owns them.
 //!
-//! Owns everything between a request and the socket: dialing ([`Connector`]), encryption ([`Tls`]), the handshake
+//! Owns everything between a request and the socket: dialing ([`Connector`]), encryption ([`Tls`]), identity ([`Sasl`]), the handshake
 //! and what the broker can do ([`Versions`]), pipelining with deadlines and certainty ([`Connection`]),
 //! and which connections there are ([`Pool`]). Knows nothing of topics or groups; what the messages
 //! mean is its callers' business.
@@ -43,6 +43,7 @@ mod pending;
 mod pool;
 mod race;
 mod reader;
+mod sasl;
 mod session;
 mod stats;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub use error::{CloseReason, ConnectionError, DialError, StreamFault, Unsupporte
 pub use peer::{ConnectionGroup, Peer, Purpose};
 pub use pending::{Pending, Written};
 pub use pool::Pool;
+pub use sasl::{Sasl, SaslFault, SaslMechanism};
 pub use stats::PoolStats;
 pub use tls::{Pem, Tls, TlsClient, TlsConfigError, TlsFault, TlsVersion};
 pub use transport::{BoxFuture, BoxStream, Connector, Stream, TcpAttempt, TcpConnector, TcpError};

@@ -44,6 +44,10 @@ pub(crate) struct Session {
     deadlines: BTreeSet<(Instant, Ticket)>,
     next_ticket: Ticket,
     muted_until: Option<Instant>,
+    /// When the next request has to wait until this client has proven again who it is.
+    prove_again_at: Option<Instant>,
+    /// Whether it waits.
+    parked: bool,
     quiet_since: Instant,
     idle_timeout: Option<Duration>,
     retired: bool,
@@ -84,6 +88,8 @@ impl Session {
             deadlines: BTreeSet::new(),
             next_ticket: 0,
             muted_until: None,
+            prove_again_at: None,
+            parked: false,
             quiet_since: now,
             idle_timeout,
             retired: false,
@@ -124,12 +130,12 @@ impl Session {
         }
     }
 
-    /// Fills `slices` with what may be written now and returns how many there are: of a throttled
-    /// connection only the rest of a frame that is already begun.
+    /// Fills `slices` with what may be written now and returns how many there are: of a connection that holds
+    /// requests back only the rest of a frame that is already begun.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut used = 0;
         for outgoing in &self.outbox {
-            if self.muted_until.is_some() && !outgoing.started {
+            if self.holds_back() && !outgoing.started {
                 break;
             }
             match slices.get_mut(used..) {
@@ -241,7 +247,24 @@ impl Session {
         if self.muted_until.is_some_and(|until| until <= now) {
             self.muted_until = None;
         }
+        // Nobody is kept waiting for a proof that no request needs.
+        if self.prove_again_at.is_some_and(|at| at <= now) && !self.outbox.is_empty() {
+            self.parked = true;
+        }
         Ok(())
+    }
+
+    /// Whether it is the moment to prove again who this client is: what was sent is answered, and what is to be sent
+    /// waits for it. So no answer of that talk can be taken for another's.
+    pub(crate) fn wants_proof(&self) -> bool {
+        let begun = self.outbox.front().is_some_and(|outgoing| outgoing.started);
+        self.parked && self.awaiting.is_empty() && self.unflushed.is_empty() && !begun
+    }
+
+    /// Goes on: who this client is has been proven, and is to be proven again at `next`.
+    pub(crate) fn authenticated(&mut self, next: Option<Instant>) {
+        self.parked = false;
+        self.prove_again_at = next;
     }
 
     /// When [`Self::tick`] or [`Self::finished`] will have something to say, if nothing else
@@ -323,9 +346,16 @@ impl Session {
         self.awaiting.iter().chain(&self.unflushed).chain(outbox)
     }
 
-    /// Takes a request out of the queue that a throttle has kept from being sent.
+    /// Whether no request may be begun: the broker throttles, or wants to know again who asks.
+    fn holds_back(&self) -> bool {
+        self.muted_until.is_some() || self.parked
+    }
+
+    /// Takes a request out of the queue that was kept from being sent.
     fn take_held_back(&mut self, ticket: Ticket) -> Option<Request> {
-        self.muted_until?;
+        if !self.holds_back() {
+            return None;
+        }
         let index = self
             .outbox
             .binary_search_by_key(&ticket, |outgoing| outgoing.request.ticket)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ottla_codec::{ApiKey, VersionRange};
@@ -18,7 +19,7 @@ use crate::event_loop;
 use crate::groups::GroupOptions;
 use crate::handle::Handle;
 use crate::release::Release;
-use crate::security::{Authority, Certificate, acceptor};
+use crate::security::{Authority, Certificate, Sasl, acceptor};
 use crate::state::{Options, State};
 use crate::transport::{self, Transport};
 
@@ -108,6 +109,7 @@ impl Default for FakeClusterBuilder {
                 release: Release::default(),
                 groups: GroupOptions::default(),
                 tls: None,
+                sasl: Sasl::default(),
             },
             certificate: None,
             clients_signed_by: None,
@@ -304,6 +306,46 @@ impl FakeClusterBuilder {
     #[doc(alias = "ssl.client.auth")]
     pub fn tls_clients(mut self, authority: &Authority) -> Self {
         self.clients_signed_by = Some(authority.clone());
+        self
+    }
+
+    /// Has brokers want to know who every client is, and lets this user in, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+    /// Default: nobody is asked.
+    #[must_use]
+    pub fn sasl_user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        let users = Arc::make_mut(&mut self.options.sasl.users);
+        users.insert(name.into(), password.into());
+        self
+    }
+
+    /// The mechanisms that brokers offer, by their names. Default: all.
+    #[must_use]
+    #[doc(alias = "sasl.enabled.mechanisms")]
+    pub fn sasl_mechanisms<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        self.options.sasl.only = Some(names.into_iter().map(str::to_owned).collect());
+        self
+    }
+
+    /// How long a client is known for before it has to say again who it is; a connection that does not is closed at its
+    /// next request, and that is a [`Violation`](crate::Violation). Default: for ever.
+    #[must_use]
+    #[doc(alias = "connections.max.reauth.ms")]
+    pub fn sasl_session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.options.sasl.lifetime = Some(lifetime);
+        self
+    }
+
+    /// How many iterations of SCRAM brokers ask for. Default: 4096.
+    #[must_use]
+    pub fn scram_iterations(mut self, iterations: u32) -> Self {
+        self.options.sasl.iterations = Some(iterations);
+        self
+    }
+
+    /// Has brokers sign SCRAM's last message as somebody would who does not know the password.
+    #[must_use]
+    pub fn forge_scram_signatures(mut self) -> Self {
+        self.options.sasl.forges_signatures = true;
         self
     }
 

@@ -35,7 +35,8 @@
 //! # What it is
 //! One task owns all state; connections are dumb, and each is served one request at a time, as brokers do. One log per
 //! partition stands for all replicas, so replication is instant unless a test holds it back. Nothing is written to
-//! disk. Brokers speak [TLS](FakeClusterBuilder::tls) if they are told to; there is no quota, and there is no transaction coordinator yet. Groups are classic ones; their
+//! disk. Brokers speak [TLS](FakeClusterBuilder::tls) and ask for
+//! [passwords](FakeClusterBuilder::sasl_user) if they are told to; there are no ACLs and no quota, and there is no transaction coordinator yet. Groups are classic ones; their
 //! timers are Kafka's, the three seconds before a group's first generation included, unless the builder sets others.
 //!
 //! # Where it differs

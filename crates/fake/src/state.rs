@@ -29,7 +29,7 @@ use crate::groups::{GroupOptions, Groups};
 use crate::producers::Producers;
 use crate::release::Release;
 use crate::requests::{LoggedRequest, RequestLog};
-use crate::security::Acceptor;
+use crate::security::{Acceptor, Login, Sasl};
 use crate::timers::Timers;
 use crate::topic::{Partition, Topic};
 use crate::transport::{self, Transport};
@@ -52,6 +52,7 @@ pub(crate) struct Options {
     pub(crate) groups: GroupOptions,
     /// What brokers speak TLS with, if they do.
     pub(crate) tls: Option<Acceptor>,
+    pub(crate) sasl: Sasl,
 }
 
 /// The cluster's clocks: elapsed time from tokio, wall time counted on from its start.
@@ -105,6 +106,7 @@ struct ConnectionEntry {
     broker: i32,
     replies: mpsc::UnboundedSender<Reply>,
     alive: CancellationToken,
+    login: Login,
 }
 
 /// One request on its way to its answer.
@@ -341,6 +343,12 @@ impl State {
             .forget_requests(|context| context.broker == broker);
     }
 
+    /// What a connection has said about who it is, if brokers want to know.
+    pub(crate) fn login_mut(&mut self, connection: u64) -> Option<&mut Login> {
+        let entry = self.connections.get_mut(&connection)?;
+        self.options.sasl.is_on().then_some(&mut entry.login)
+    }
+
     pub(crate) fn connection_count(&self, broker: i32) -> usize {
         self.connections
             .values()
@@ -444,6 +452,7 @@ impl State {
             broker: broker_id,
             replies: sender,
             alive: alive.clone(),
+            login: Login::new(&self.options.sasl),
         };
         self.connections.insert(id, entry);
         let connection = Connection {
@@ -468,6 +477,7 @@ impl State {
             return;
         };
         let broker = entry.broker;
+        let is_open = entry.login.is_open();
         let (header, body) = match frame::decode_request_header(&frame) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -487,6 +497,16 @@ impl State {
             self.send_reply(connection, Reply::Close);
             return;
         };
+        // Brokers hang up on whoever asks for anything before it is known who asks.
+        let introduces = matches!(
+            api,
+            ApiKey::ApiVersions | ApiKey::SaslAuthenticate | ApiKey::SaslHandshake
+        );
+        if !is_open && !introduces {
+            self.report(Violation::Unauthenticated { broker, api });
+            self.send_reply(connection, Reply::Close);
+            return;
+        }
         if !self.options.sink {
             self.requests.push(
                 LoggedRequest {

@@ -56,6 +56,14 @@ pub enum Violation {
         /// The version.
         version: i16,
     },
+    /// A request before the client has said who it is, or after the broker wanted to know it again.
+    #[snafu(display("{api:?} at broker {broker} of a client that is not authenticated"))]
+    Unauthenticated {
+        /// The broker.
+        broker: i32,
+        /// The API.
+        api: ApiKey,
+    },
     /// More or fewer than one record batch for a partition in one Produce request.
     #[snafu(display("{topic}-{partition}: not exactly one batch"))]
     NotOneBatch {

@@ -48,7 +48,9 @@ pub use error::{BrokerError, ConnectionFault, Error, ErrorKind, Result};
 /// Who gets which partition: the strategies there are, and what one of your own needs.
 pub use ottla_assignor as assignor;
 pub use ottla_cluster::TopicPartition;
-pub use ottla_connection::{BoxFuture, BoxStream, Connector, Pem, TcpConnector, Tls, TlsVersion};
+pub use ottla_connection::{
+    BoxFuture, BoxStream, Connector, Pem, Sasl, SaslMechanism, TcpConnector, Tls, TlsVersion,
+};
 pub use processing::{
     DeadLetters, Failure, FailureCause, ProcessingOrder, Processor, ProcessorEvent,
     ProcessorHandle, ProcessorMetrics, StopReason, Verdict,

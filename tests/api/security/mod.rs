@@ -1,5 +1,6 @@
 //! Who is who: encryption and identity on the fake cluster. On brokers that want them it is `real::own::security`.
 
+mod sasl;
 mod tls;
 mod world;
 

@@ -420,7 +420,11 @@ impl Cluster {
         }
         let ids = cluster.node_ids();
         match cluster.await_ready(&ids) {
-            Ok(()) => Ok(cluster),
+            Ok(()) => {
+                let internal = format!("127.0.0.1:{}", cluster.nodes[0].internal_port);
+                cluster.security.add_users(&cluster.jars, &internal)?;
+                Ok(cluster)
+            }
             Err(error) => {
                 if !error.is::<PortClash>() {
                     cluster.keep_logs();

@@ -18,5 +18,5 @@ mod version;
 pub use cluster::{Cluster, ClusterBuilder};
 pub use jars::{Jars, java_tool, require_java_and_maven};
 pub use run::{RunState, down, status};
-pub use security::Security;
+pub use security::{Security, USER};
 pub use version::Version;

@@ -33,6 +33,7 @@ async fn dialing<F: AsyncFnOnce(&mut Dials)>(script: F) -> Established {
         id: 1,
         peer: Peer::bootstrap(HostPort::new("b", 9092)),
         group: ConnectionGroup::shared(Purpose::Metadata),
+        setup_timeout: Duration::from_secs(10),
         connected: AtomicBool::new(false),
     };
     let conversation = async { tokio::join!(dial.establish(), script(&mut dials)) };
@@ -271,6 +272,7 @@ async fn a_handshake_that_was_throttled_keeps_the_first_request_back() {
         id: 1,
         peer: Peer::bootstrap(HostPort::new("b", 9092)),
         group: ConnectionGroup::shared(Purpose::Metadata),
+        setup_timeout: Duration::from_secs(10),
         connected: AtomicBool::new(false),
     };
     let script = async {

@@ -47,6 +47,7 @@ fn pair(capacity: usize) -> Pair {
         session,
         orders,
         ending: connection.ending(),
+        identity: None,
     };
     let stop = CancellationToken::new();
     let token = stop.clone();

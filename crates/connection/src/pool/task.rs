@@ -77,6 +77,7 @@ impl Attempt {
             id: *id,
             peer: peer.clone(),
             group: key.group,
+            setup_timeout: *setup_timeout,
             connected: AtomicBool::new(false),
         };
         debug!("dialing");
@@ -105,7 +106,9 @@ impl Attempt {
         let counters = &self.shared.counters;
         counters.closed();
         match reason {
-            CloseReason::Fault { .. } | CloseReason::RequestTimedOut { .. } => {
+            CloseReason::Fault { .. }
+            | CloseReason::Identity { .. }
+            | CloseReason::RequestTimedOut { .. } => {
                 info!(%reason, "connection lost");
                 counters.lost();
             }

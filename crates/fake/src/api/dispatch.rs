@@ -14,7 +14,8 @@ use ottla_codec::messages::{
     list_offsets::ListOffsetsRequest, metadata::MetadataRequest,
     offset_commit::OffsetCommitRequest, offset_delete::OffsetDeleteRequest,
     offset_fetch::OffsetFetchRequest, offset_for_leader_epoch::OffsetForLeaderEpochRequest,
-    produce::ProduceRequest, sync_group::SyncGroupRequest,
+    produce::ProduceRequest, sasl_authenticate::SaslAuthenticateRequest,
+    sasl_handshake::SaslHandshakeRequest, sync_group::SyncGroupRequest,
 };
 use ottla_codec::{
     ApiKey, DecodeErrorKind, ErrorCode, Request, Response, VersionRange, decode_message,
@@ -23,7 +24,7 @@ use ottla_codec::{
 use super::{
     Parked, configs, create_topics, delete_topics, describe_cluster, epochs, fetch,
     find_coordinator, groups, init_producer_id, list_offsets, membership, metadata, offsets,
-    partitions, produce, records, topic_partitions, unserved, versions,
+    partitions, produce, records, sasl, topic_partitions, unserved, versions,
 };
 use crate::faults::rules::AnyReply;
 use crate::state::{RequestContext, State};
@@ -78,7 +79,7 @@ const fn served<R: Request>(
 }
 
 /// Every API that the cluster serves, by key.
-pub(crate) const SERVED: [Served; 25] = [
+pub(crate) const SERVED: [Served; 27] = [
     Served {
         // Kafka 4 advertises versions that it refuses, for old librdkafka (KAFKA-18659).
         advertised_min: 0,
@@ -139,6 +140,10 @@ pub(crate) const SERVED: [Served; 25] = [
         |state, context, body| decoded(state, context, body, groups::handle_list),
         "the groups that the broker coordinates; by state from v4, by type from v5",
     ),
+    served::<SaslHandshakeRequest>(
+        |state, context, body| decoded(state, context, body, sasl::handle_handshake),
+        "the mechanisms there are",
+    ),
     served::<ApiVersionsRequest>(
         |state, context, body| decoded(state, context, body, versions::handle),
         "an unknown version gets v0 with UNSUPPORTED_VERSION and the range (KIP-511); finalized features",
@@ -166,6 +171,10 @@ pub(crate) const SERVED: [Served; 25] = [
     served::<DescribeConfigsRequest>(
         |state, context, body| decoded(state, context, body, configs::handle),
         "topics only",
+    ),
+    served::<SaslAuthenticateRequest>(
+        |state, context, body| decoded(state, context, body, sasl::handle_authenticate),
+        "PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512; session lifetimes from v1 (KIP-368)",
     ),
     served::<CreatePartitionsRequest>(
         |state, context, body| decoded(state, context, body, partitions::handle),

@@ -24,6 +24,7 @@ mod partitions;
 pub(crate) mod produce;
 pub(crate) mod purgatory;
 mod records;
+mod sasl;
 pub(crate) mod sessions;
 mod topic_partitions;
 mod unserved;

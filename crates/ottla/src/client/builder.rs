@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ottla_connection::{Connector, HostPort, TcpConnector, Tls, TlsClient};
+use ottla_connection::{Connector, HostPort, Sasl, TcpConnector, Tls, TlsClient};
 
 use super::properties::PROPERTIES;
 use super::security::Security;
@@ -31,6 +31,7 @@ pub(crate) struct ClientConfig {
     pub(crate) wall_clock: Option<SystemTime>,
     pub(crate) cpu_work: CpuWork,
     pub(crate) tls: Option<TlsClient>,
+    pub(crate) sasl: Option<Sasl>,
 }
 
 /// Collects the settings of a [`Client`].
@@ -65,6 +66,7 @@ impl ClientBuilder {
                 wall_clock: None,
                 cpu_work: CpuWork::Pool,
                 tls: None,
+                sasl: None,
             },
             bootstrap_text: String::new(),
             security: Security::default(),
@@ -190,6 +192,24 @@ impl ClientBuilder {
         self
     }
 
+    /// Proves to every broker who this client is. Default: brokers that want to know hang up.
+    ///
+    /// ```
+    /// use ottla::{Client, Sasl, Tls};
+    ///
+    /// let client = Client::builder()
+    ///     .bootstrap_servers("broker.example.org:9093")
+    ///     .tls(Tls::new())
+    ///     .sasl(Sasl::scram_sha_512("alice", "correct horse"));
+    /// # drop(client);
+    /// ```
+    #[doc(alias = "sasl.mechanism")]
+    #[doc(alias = "sasl.jaas.config")]
+    pub fn sasl(mut self, sasl: Sasl) -> Self {
+        self.security.sasl = Some(sasl);
+        self
+    }
+
     /// How streams to brokers are made, instead of by TCP: a function from host and port to a stream,
     /// or any other [`Connector`]. An embedded cluster for tests, a tunnel and a proxy are such functions.
     ///
@@ -275,6 +295,7 @@ impl ClientBuilder {
             }
         }
         config.tls = security.load_tls()?;
+        config.sasl = security.sasl()?;
         let connector = connector.unwrap_or_else(|| Arc::new(TcpConnector::new()));
         Ok(Client::start(config, connector))
     }

@@ -39,6 +39,7 @@ impl Core {
                     max_response_bytes: config.max_response_bytes,
                     idle_timeout: config.connections_max_idle,
                     tls: config.tls.clone(),
+                    sasl: config.sasl.clone(),
                     ..ConnectionConfig::default()
                 },
                 reconnect_backoff: Backoff::new(first, longest),

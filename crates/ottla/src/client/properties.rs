@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use ottla_connection::Pem;
+use zeroize::Zeroizing;
 
 use super::ClientBuilder;
 use super::security::only_pem;
+use crate::config::jaas;
 use crate::config::properties::{self, Property};
 
 /// The properties that a client understands.
@@ -155,8 +157,41 @@ pub(crate) static PROPERTIES: &[Property<ClientBuilder>] = &[
     Property {
         name: "security.protocol",
         aliases: &[],
-        about: "`PLAINTEXT` or `SSL`; anything else is refused, never ignored; default `PLAINTEXT`",
+        about: "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`; default `PLAINTEXT`",
         set: |b, v| b.security.set_protocol(v),
+    },
+    Property {
+        name: "sasl.mechanism",
+        aliases: &["sasl.mechanisms"],
+        about: "`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`; required with SASL",
+        set: |b, v| b.security.set_mechanism(v),
+    },
+    Property {
+        name: "sasl.username",
+        aliases: &[],
+        about: "the user's name",
+        set: |b, v| {
+            b.security.username = Some(v.to_owned());
+            Ok(())
+        },
+    },
+    Property {
+        name: "sasl.password",
+        aliases: &[],
+        about: "the user's password",
+        set: |b, v| {
+            b.security.password = Some(Zeroizing::new(v.to_owned()));
+            Ok(())
+        },
+    },
+    Property {
+        name: "sasl.jaas.config",
+        aliases: &[],
+        about: "name and password as Java has them: a `PlainLoginModule` or `ScramLoginModule` with `username` and `password`; goes before the other two",
+        set: |b, v| {
+            b.security.jaas = Some(jaas::parse(v)?);
+            Ok(())
+        },
     },
     Property {
         name: "ssl.truststore.location",
@@ -314,7 +349,7 @@ mod tests {
     #[test]
     fn encryption_is_never_left_out_in_silence() {
         let error =
-            ClientBuilder::from_properties([("security.protocol", "SASL_SSL")]).unwrap_err();
+            ClientBuilder::from_properties([("security.protocol", "SASL_TLS")]).unwrap_err();
         assert!(
             matches!(error.kind(), ErrorKind::InvalidConfig { property, .. }
             if property == "security.protocol")

@@ -4,6 +4,7 @@
 //! knows the names that mean nothing here.
 
 mod file;
+pub(crate) mod jaas;
 mod known;
 pub(crate) mod properties;
 

@@ -64,6 +64,7 @@ fn fault(error: &ConnectionError) -> ConnectionFault {
             reason: CloseReason::Fault { fault },
             ..
         } => stream(fault),
+        // Another connection will tell whether this one may come in.
         ConnectionError::Closed { .. } => ConnectionFault::Closed,
         ConnectionError::Undecodable { .. } => ConnectionFault::NotKafka,
         ConnectionError::TimedOut { .. } => ConnectionFault::TimedOut,
