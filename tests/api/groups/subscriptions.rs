@@ -10,7 +10,6 @@ use ottla_codec::messages::join_group::{JoinGroupRequest, JoinGroupResponse};
 use ottla_codec::messages::metadata::MetadataRequest;
 use ottla_codec::{ApiKey, ErrorCode};
 use ottla_fake::TopicSpec;
-use rstest::rstest;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::subject::{Running, Subject, all_read, next, shared_out, try_next, with_strategy};
@@ -190,11 +189,9 @@ async fn a_topic_may_be_made_later_and_be_given_more_partitions() {
 
 /// Brokers learn of a topic one after the other, and the only answer so far was of one that did not know it: who leads
 /// on the strength of that asks again, until there is another.
-#[rstest]
-#[case::once(1)]
-#[case::for_long(30)]
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_was_denied_when_the_leader_planned_is_found(#[case] times: u64) {
+async fn a_topic_that_was_denied_when_the_leader_planned_is_found() {
+    let times = 30;
     let subject = Subject::fake(2).await;
     let of_topic = |request: &MetadataRequest| {
         let mut topics = request.topics.iter().flatten();
@@ -207,8 +204,14 @@ async fn a_topic_that_was_denied_when_the_leader_planned_is_found(#[case] times:
             topic.partitions.clear();
         }
     });
+    // It does not lead yet when it hears of that.
+    let join = subject.cluster().on::<JoinGroupRequest>().hold();
     let member = Running::new(subject.member("range"));
-    eventually("it is denied", async || denied.hits() == times).await;
+    join.arrived().await.expect("a cluster");
+    eventually("it is denied", async || denied.hits() > 0).await;
+    sleep(Duration::from_secs(1)).await;
+    join.release().await.expect("a cluster");
+    eventually("it is denied again", async || denied.hits() == times).await;
     shared_out(&[&member.handle], &[2]).await;
     subject.assert_clean().await;
 }
