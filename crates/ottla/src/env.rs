@@ -8,6 +8,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Duration, Instant, sleep};
 
+/// As good as never, and short enough for any clock.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
+/// The end of a time that begins now. `Duration::MAX` is a way to say as long as it takes.
+pub(crate) fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + FAR)
+}
+
 /// Where CPU-heavy work (compression, mostly) is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -320,3 +320,36 @@ async fn records_in_work_take_no_more_than_the_limit(
     .await;
     running.finish().await.expect("an end in order");
 }
+
+/// `Duration::MAX` is a way to say as long as it takes.
+#[tokio::test(start_paused = true)]
+async fn the_longest_times_are_no_trouble() {
+    let world = World::fake(1).await;
+    world.fill(1, 10, &[None]).await;
+    world.client.ready(Duration::MAX).await.expect("a cluster");
+    let processor = Processor::new()
+        .attempt_timeout(Duration::MAX)
+        .retry_backoff(Duration::MAX, Duration::MAX)
+        .shutdown_timeout(Duration::MAX);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let handle = processor.commit_interval(Duration::MAX);
+    let metrics = handle.handle();
+    let consumer = world.consumer(|builder| builder);
+    let running = tokio::spawn(handle.run(
+        consumer,
+        |_| async { Ok::<_, Broken>(()) },
+        async move { drop(stopped.await) },
+    ));
+    eventually("all are handled", async || {
+        metrics.metrics().processed == 10
+    })
+    .await;
+    drop(stop);
+    running.await.expect("no panic").expect("an end in order");
+    assert_eq!(world.committed().await, BTreeMap::from([(0, 10)]));
+    let consumer = world.consumer(|builder| builder);
+    consumer.close(Duration::MAX).await;
+    let producer = world.client.producer().build().expect("a producer");
+    producer.close(Duration::MAX).await.expect("nothing left");
+    world.client.close(Duration::MAX).await;
+}

@@ -27,6 +27,7 @@ pub use groups::{GroupDescription, MemberDescription};
 pub use topics::NewTopic;
 
 use crate::client::Core;
+use crate::env::after;
 
 /// Looks after a cluster. Made by [`Client::admin`](crate::Client::admin); cheap to clone.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ impl Admin {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.timeout
+        after(self.timeout)
     }
 
     /// What is left until `deadline`, as requests that brokers time themselves say it.

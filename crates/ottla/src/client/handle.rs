@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_connection::Connector;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::{ClientBuilder, ClientConfig, ClientMetrics, Core};
 use crate::admin::Admin;
 use crate::consumer::ConsumerBuilder;
+use crate::env::after;
 use crate::error::Result;
 use crate::producer::ProducerBuilder;
 
@@ -62,11 +63,7 @@ impl Client {
     ///
     /// Nothing is lost by a drop.
     pub async fn ready(&self, timeout: Duration) -> Result<()> {
-        self.core
-            .metadata
-            .ready(Instant::now() + timeout)
-            .await
-            .map(drop)
+        self.core.metadata.ready(after(timeout)).await.map(drop)
     }
 
     /// The client's counters, at this moment.
@@ -82,7 +79,7 @@ impl Client {
     ///
     /// After a drop the client is closed all the same, with connections that end in their own time.
     pub async fn close(&self, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         self.core.shutdown.cancel();
         self.core.pool.close(deadline).await;
         self.core.tasks.close();

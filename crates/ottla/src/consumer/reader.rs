@@ -18,6 +18,7 @@ use super::handle::ConsumerHandle;
 use super::positions::{Generation, Position};
 use super::shared::Shared;
 use super::stream::RecordStream;
+use crate::env::after;
 use crate::error::Result;
 
 /// Reads records from partitions.
@@ -205,7 +206,7 @@ impl Consumer {
     ///
     /// The consumer is closed all the same.
     pub async fn close_with(self, mode: CloseMode, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         let shared = self.handle.shared.clone();
         // Who closes has come back from everything.
         shared.with(Assignment::attend);

@@ -15,6 +15,7 @@ use super::assignment::{Assignment, Limits};
 use super::budget::Budget;
 use super::config::{ConsumerConfig, IsolationLevel};
 use crate::client::Core;
+use crate::env::after;
 use crate::error::{Error, ErrorKind};
 use crate::watch;
 
@@ -138,7 +139,7 @@ impl Shared {
         timeout: Duration,
         ready: impl FnMut(&mut Assignment) -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
-        timeout_at(Instant::now() + timeout, self.look(self.work(), ready))
+        timeout_at(after(timeout), self.look(self.work(), ready))
             .await
             .unwrap_or_else(|_| Err(Error::timeout(operation, timeout)))
     }
@@ -195,12 +196,12 @@ impl Shared {
 
     /// The end of a request that begins now and has this long for all its tries.
     pub(crate) fn api_deadline(&self) -> Instant {
-        Instant::now() + self.config.api_timeout
+        after(self.config.api_timeout)
     }
 
     /// The end of one request that begins now.
     pub(crate) fn request_deadline(&self) -> Instant {
-        Instant::now() + self.config.request_timeout
+        after(self.config.request_timeout)
     }
 }
 

@@ -24,6 +24,7 @@ use super::lanes::Lane;
 use super::partition::{Partition, Window};
 use super::processor::{Listener, ProcessingOrder};
 use crate::consumer::{Consumer, Rebalance, Rebalances, RecordBatch};
+use crate::env::after;
 use crate::error::{Error, Result};
 
 /// How often those that hold memory for nothing are looked for.
@@ -100,7 +101,7 @@ impl Run {
         Self {
             rebalances: consumer.rebalances(),
             consumer,
-            commit_at: now + pacing.commit_interval,
+            commit_at: after(pacing.commit_interval),
             upkeep_at: now + UPKEEP_INTERVAL,
             pacing,
             bench: Arc::new(bench),
@@ -228,7 +229,7 @@ impl Run {
     fn look_after(&mut self) {
         let now = Instant::now();
         if self.commit_at <= now {
-            self.commit_at = now + self.pacing.commit_interval;
+            self.commit_at = after(self.pacing.commit_interval);
             if self.commits.iter().all(|commit| commit.leaving.is_some()) {
                 // Those that go are committed when they do.
                 let offsets = self.uncommitted(|_, partition| !partition.is_leaving());
@@ -268,7 +269,7 @@ impl Run {
         if self.end.is_some() {
             return;
         }
-        let by = Instant::now() + self.pacing.shutdown_timeout;
+        let by = after(self.pacing.shutdown_timeout);
         self.end = Some(End {
             outcome,
             by,

@@ -16,6 +16,7 @@ use super::metrics::ProducerMetrics;
 use super::partitioner::Partitioner;
 use super::sender::Context;
 use super::window::Cause;
+use crate::env::after;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::TopicInterest;
 use crate::record::Record;
@@ -148,7 +149,7 @@ impl Producer {
     pub async fn close(&self, timeout: Duration) -> Result<()> {
         let shared = &self.inner.context.shared;
         shared.with(|a| a.close(closed()));
-        let deadline = Instant::now() + timeout;
+        let deadline = after(timeout);
         // Whether it was in time shows in what is left.
         let _in_time = timeout_at(deadline, self.inner.flush()).await;
         let failed = self.inner.shut_down();
@@ -226,7 +227,7 @@ impl Inner {
 
     /// Waits for memory. The record is taken in the moment it can be.
     async fn stand_in_line(&self, record: &Record<'_>) -> Result<Delivery> {
-        let deadline = Instant::now() + self.max_block;
+        let deadline = after(self.max_block);
         let mut place = Place {
             inner: self,
             ticket: None,
