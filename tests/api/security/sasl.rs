@@ -219,18 +219,3 @@ async fn a_connection_that_nobody_uses_says_nothing() {
     assert_eq!(cluster.violations().await.unwrap(), []);
     assert_eq!(client.metrics().connections_lost, 0);
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_request_that_waits_for_a_proof_keeps_its_deadline() {
-    let cluster = brokers().sasl_session_lifetime(Duration::from_secs(3));
-    let cluster = cluster.start_in_memory().await.unwrap();
-    let sasl = Sasl::plain(NAME, PASSWORD);
-    let client = client_of(&cluster).sasl(sasl).build().unwrap();
-    client.admin().describe_cluster().await.unwrap();
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    let _never = cluster.on::<SaslAuthenticateRequest>().hold();
-    let began = Instant::now();
-    let admin = client.admin().with_timeout(Duration::from_secs(2));
-    let error = admin.describe_cluster().await.unwrap_err();
-    assert_eq!(began.elapsed().as_secs(), 2, "{error}");
-}

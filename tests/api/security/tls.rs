@@ -187,11 +187,16 @@ async fn a_handshake_that_hangs_costs_no_more_than_the_setup_timeout() {
     assert!(message.contains("no handshake answer"), "{message}");
 }
 
+#[rstest]
 #[tokio::test(start_paused = true)]
-async fn a_record_fails_at_once_when_the_broker_cannot_be_trusted() {
+async fn a_record_fails_at_once_when_the_broker_cannot_be_trusted(
+    // Without it a producer asks for nothing but metadata.
+    #[values(true, false)] idempotence: bool,
+) {
     let cluster = cluster(&for_brokers(&Authority::new())).await;
     let client = client_of(&cluster).tls(trusting(&Authority::new())).build();
-    let producer = client.unwrap().producer().build().unwrap();
+    let producer = client.unwrap().producer().idempotence(idempotence);
+    let producer = producer.build().unwrap();
     let began = tokio::time::Instant::now();
     let delivery = producer.send(Record::to("t").value("v")).await.unwrap();
     let error = delivery.await.unwrap_err();

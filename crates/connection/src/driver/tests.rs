@@ -1,8 +1,11 @@
 use std::pin::Pin;
 
+use ottla_codec::messages::api_versions::{ApiVersion, ApiVersionsResponse};
 use ottla_codec::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ottla_codec::messages::produce::ProduceRequest;
-use ottla_codec::{decode_message, frame};
+use ottla_codec::messages::sasl_authenticate::{SaslAuthenticateRequest, SaslAuthenticateResponse};
+use ottla_codec::messages::sasl_handshake::{SaslHandshakeRequest, SaslHandshakeResponse};
+use ottla_codec::{Request, decode_message, frame};
 use tokio::io::{AsyncReadExt, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::advance;
@@ -12,6 +15,7 @@ use crate::config::ConnectionConfig;
 use crate::connection::Connection;
 use crate::error::{ConnectionError, StreamFault};
 use crate::peer::{ConnectionGroup, Peer, Purpose};
+use crate::sasl::Sasl;
 use crate::stats::Counters;
 use crate::testing::{Broker, VERSION, named};
 use crate::versions::Versions;
@@ -28,17 +32,41 @@ struct Pair {
 
 /// Connects through a pipe that holds `capacity` bytes.
 fn pair(capacity: usize) -> Pair {
+    pair_to_prove(capacity, None)
+}
+
+/// The same, with a broker that wants to know again who this is once a request comes after `prove_at`.
+fn pair_to_prove(capacity: usize, prove_at: Option<Instant>) -> Pair {
     let (ours, theirs) = duplex(capacity);
     let counters = Arc::<Counters>::default();
     let config = Arc::new(ConnectionConfig::default());
     let peer = Peer::node(1, HostPort::new("b", 9092));
     let group = ConnectionGroup::shared(Purpose::Admin);
-    let session = Session::new(
+    let mut session = Session::new(
         peer.clone(),
         config.idle_timeout,
         counters.clone(),
         Instant::now(),
     );
+    session.authenticated(prove_at);
+    let api = |api_key, max_version| ApiVersion {
+        api_key,
+        max_version,
+        ..Default::default()
+    };
+    let identity = Identity {
+        sasl: Sasl::plain("alice", "secret"),
+        config: config.clone(),
+        versions: Versions::new(&ApiVersionsResponse {
+            api_keys: vec![
+                api(SaslHandshakeRequest::KEY as i16, 1),
+                api(SaslAuthenticateRequest::KEY as i16, 2),
+            ],
+            ..Default::default()
+        }),
+        timeout: Duration::from_secs(10),
+        rng: fastrand::Rng::with_seed(1),
+    };
     let reader = FrameReader::new(config.max_response_bytes, counters.clone());
     let (connection, orders) = Connection::new(1, peer, group, Versions::default(), config);
     let driver = Driver {
@@ -47,7 +75,7 @@ fn pair(capacity: usize) -> Pair {
         session,
         orders,
         ending: connection.ending(),
-        identity: None,
+        identity: Some(identity),
     };
     let stop = CancellationToken::new();
     let token = stop.clone();
@@ -66,6 +94,17 @@ impl Pair {
         self.connection
             .submit(&named(name), VERSION, after(seconds))
     }
+}
+
+/// The broker's part of a proof.
+async fn prove(broker: &mut Broker) {
+    let (header, _) = broker.expect::<SaslHandshakeRequest>().await;
+    let welcome = SaslHandshakeResponse::default();
+    broker.answer(header.correlation_id, &welcome, 1).await;
+    let (header, request) = broker.expect::<SaslAuthenticateRequest>().await;
+    assert_eq!(&*request.auth_bytes, b"\0alice\0secret");
+    let welcome = SaslAuthenticateResponse::default();
+    broker.answer(header.correlation_id, &welcome, 2).await;
 }
 
 fn after(seconds: u64) -> Instant {
@@ -516,4 +555,54 @@ async fn callers_on_many_threads_get_their_own_answers() {
     pair.task.await.unwrap();
     assert_eq!(counters.snapshot().requests, 2000);
     assert_eq!(counters.snapshot().requests_pending, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_waits_for_what_is_under_way_and_requests_for_the_proof() {
+    let mut pair = pair_to_prove(64 * 1024, Some(after(1)));
+    let (first, second) = (pair.submit("a", 10), pair.submit("b", 10));
+    let a = pair.broker.expect_named("a").await;
+    let b = pair.broker.expect_named("b").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let third = pair.submit("c", 10);
+    pair.broker.answer_named(a, 1, 0).await;
+    assert_eq!(first.await.unwrap().error_code, 1);
+    settle().await;
+    let mut nothing = [0];
+    let early = pair.broker.stream.read(&mut nothing);
+    assert!(timeout(Duration::from_millis(1), early).await.is_err());
+
+    pair.broker.answer_named(b, 2, 0).await;
+    assert_eq!(second.await.unwrap().error_code, 2);
+    prove(&mut pair.broker).await;
+    pair.broker.serve_named("c").await;
+    third.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_proof_keeps_its_deadline() {
+    let mut pair = pair_to_prove(64 * 1024, Some(Instant::now()));
+    let began = Instant::now();
+    let error = pair.submit("a", 2).await.unwrap_err();
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    assert!(error.is_timeout() && !error.written(), "{error}");
+    // It was that request's trouble alone.
+    prove(&mut pair.broker).await;
+    let next = pair.submit("b", 10);
+    pair.broker.serve_named("b").await;
+    next.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_that_fails_closes_the_connection_and_nothing_was_sent() {
+    let mut pair = pair_to_prove(64 * 1024, Some(Instant::now()));
+    let pending = pair.submit("a", 20);
+    pair.broker.expect::<SaslHandshakeRequest>().await;
+    let error = pending.await.unwrap_err();
+    assert!(!error.written(), "{error}");
+    let reason = pair.task.await.unwrap();
+    assert!(
+        matches!(&reason, CloseReason::Identity { error } if error.is_timeout()),
+        "{reason}"
+    );
 }
