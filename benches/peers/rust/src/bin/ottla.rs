@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use futures_util::future::try_join_all;
 use ottla::{Compression, Consumer, Header, Producer, StartFrom, TopicPartition};
 use ottla_peers::records::Record;
