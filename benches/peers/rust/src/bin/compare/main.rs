@@ -147,6 +147,9 @@ impl Choice {
             Against::Sink(_) => choice.sink.is_some(),
         });
         if let Some(records) = records {
+            if choice.out.is_some() {
+                return Err("what is kept is of as many records as its title says".into());
+            }
             for work in &mut choice.works {
                 work.records = records;
             }
@@ -361,6 +364,7 @@ mod tests {
             "{error}"
         );
         assert!(parse("--rounds").is_err());
+        assert!(parse("--records 7 --out dir").is_err());
         assert!(parse("--nothing 1").is_err());
     }
 }
