@@ -18,6 +18,9 @@ use crate::Result;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Brokers create fewer than 10,000 partitions at a time.
+const AT_ONCE: usize = 9_000;
+
 /// What a program wants to know of a broker that its client does not say.
 pub struct Log {
     admin: Admin,
@@ -41,10 +44,16 @@ impl Log {
     /// The broker refuses, or there are none in time.
     pub async fn create(&self, topic: &str, partitions: usize) -> Result<()> {
         let new = NewTopic::new(topic)
-            .partitions(partitions.try_into()?)
+            .partitions(partitions.min(AT_ONCE).try_into()?)
             .replication_factor(1)
             .config("retention.ms", "-1");
         self.admin.create_topic(new).await?;
+        if partitions > AT_ONCE {
+            let counts = [(topic, partitions.try_into()?)];
+            for (_, outcome) in self.admin.create_partitions(counts).await? {
+                outcome?;
+            }
+        }
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let described = self.admin.describe_topics([topic]).await?;
