@@ -63,6 +63,8 @@ use crate::error::Result;
 /// **Asking for more is being done.** Auto-commit covers what the caller has come back from: what it was
 /// handed before its latest call for records, or before it closed the consumer. Within a stream, each
 /// record is done with when the next one is asked for.
+/// Who gathers several batches before it commits them has to listen to rebalances, and drop what is revoked:
+/// within one call a partition may go and come back, and be read again from the last commit.
 ///
 /// **Staying away** for longer than `max.poll.interval.ms` costs the membership: the next call is the error
 /// [`MaxPollExceeded`](crate::ErrorKind::MaxPollExceeded), and the one after that joins again. A caller is
