@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::load::Writer;
-use super::trio::{TOPIC, Trio};
+use super::trio::{ALL_ORDERS, TOPIC, Trio};
 use crate::groups::history::{Counts, History};
 use crate::support::{PATIENCE, comes_true, eventually, long_runs};
 
@@ -151,26 +151,10 @@ async fn read(
 
 async fn start(strategy: &str) -> (Trio, Writer, Members) {
     let kafka = Trio::start(|builder| builder.set("min.insync.replicas", "2")).await;
-    let replicas: [&[i32]; 6] = [
-        &[1, 2, 3],
-        &[2, 3, 1],
-        &[3, 1, 2],
-        &[1, 3, 2],
-        &[2, 1, 3],
-        &[3, 2, 1],
-    ];
-    kafka.create_topic(&replicas, &[]).await;
+    kafka.create_topic(&ALL_ORDERS, &[]).await;
     let writer = Writer::start(&kafka.client(), PARTITIONS as u64, 100);
     let members = Members::start(&kafka, 5, strategy).await;
     (kafka, writer, members)
-}
-
-async fn in_sync(kafka: &Trio) {
-    kafka
-        .eventually("all replicas are in sync", |partitions| {
-            partitions.iter().all(|p| p.isr.len() == 3)
-        })
-        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -180,7 +164,7 @@ async fn a_group_reads_on_through_a_rolling_restart() {
     for _ in 0..if long_runs() { 5 } else { 1 } {
         for id in 1..=3 {
             kafka.control(move |kafka| kafka.restart(id).unwrap()).await;
-            in_sync(&kafka).await;
+            kafka.in_sync().await;
             writer.advance(500).await;
         }
     }
@@ -209,7 +193,7 @@ async fn a_group_recovers_from_its_coordinators_sudden_death() {
         kafka
             .control(move |kafka| kafka.restart(coordinator).unwrap())
             .await;
-        in_sync(&kafka).await;
+        kafka.in_sync().await;
     }
     members.finish(writer.finish().await).await;
 }

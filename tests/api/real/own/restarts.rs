@@ -42,11 +42,7 @@ async fn a_rolling_restart_to_new_ports_and_a_death_for_good_lose_and_repeat_not
             };
             kafka.control(restart).await;
             // The next one may go once no partition needs it.
-            kafka
-                .eventually("all replicas are in sync", |partitions| {
-                    partitions.iter().all(|p| p.isr.len() == 3)
-                })
-                .await;
+            kafka.in_sync().await;
             writer.advance(500).await;
             reader.advance(500).await;
         }

@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::load::{Pace, Writer};
-use super::trio::{TOPIC, Trio};
+use super::trio::{ALL_ORDERS, TOPIC, Trio};
 use super::vitals::Vitals;
 use crate::support::{PATIENCE, eventually, long_runs};
 
-const PARTITIONS: usize = 6;
+const PARTITIONS: usize = ALL_ORDERS.len();
 const GROUP: &str = "g";
 const MEMBERS: usize = 3;
 const COMMIT: Duration = Duration::from_secs(1);
@@ -208,15 +208,7 @@ async fn nothing_is_lost_and_nothing_grows_for_as_long_as_it_runs() {
             .set("log.segment.bytes", "67108864")
     };
     let kafka = Trio::start(configure).await;
-    let replicas: [&[i32]; PARTITIONS] = [
-        &[1, 2, 3],
-        &[2, 3, 1],
-        &[3, 1, 2],
-        &[1, 3, 2],
-        &[2, 1, 3],
-        &[3, 2, 1],
-    ];
-    kafka.create_topic(&replicas, &[]).await;
+    kafka.create_topic(&ALL_ORDERS, &[]).await;
     let before = Vitals::now();
 
     let client = kafka.client();
@@ -240,11 +232,7 @@ async fn nothing_is_lost_and_nothing_grows_for_as_long_as_it_runs() {
         }
         let id = i32::try_from(round % 3).expect("an id") + 1;
         kafka.control(move |kafka| kafka.restart(id).unwrap()).await;
-        kafka
-            .eventually("all replicas are in sync", |partitions| {
-                partitions.iter().all(|p| p.isr.len() == 3)
-            })
-            .await;
+        kafka.in_sync().await;
         group.relieve_one().await;
         writer.advance(rate).await;
     }

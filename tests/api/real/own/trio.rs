@@ -17,6 +17,16 @@ use crate::support::{PATIENCE, eventually};
 /// The topic that tests use: each has a cluster of its own.
 pub(crate) const TOPIC: &str = "t";
 
+/// Replicas of six partitions, one for each order of the brokers: each leads two.
+pub(crate) const ALL_ORDERS: [&[i32]; 6] = [
+    &[1, 2, 3],
+    &[2, 3, 1],
+    &[3, 1, 2],
+    &[1, 3, 2],
+    &[2, 1, 3],
+    &[3, 2, 1],
+];
+
 /// The version under test.
 pub(crate) fn version() -> Version {
     std::env::var("OTTLA_TEST_KAFKA_VERSION")
@@ -91,6 +101,14 @@ impl Trio {
         self.admin.create_topic(topic).await.unwrap();
         self.eventually("the partitions have leaders", |partitions| {
             partitions.iter().all(|p| p.leader.is_some())
+        })
+        .await;
+    }
+
+    /// Waits until each partition of [`TOPIC`] has all three replicas in sync: the next broker may go then.
+    pub(crate) async fn in_sync(&self) {
+        self.eventually("all replicas are in sync", |partitions| {
+            partitions.iter().all(|p| p.isr.len() == 3)
         })
         .await;
     }
